@@ -1,0 +1,2 @@
+/** Messages behind their length. */
+export { LENGTH_PREFIX_MESSAGE_BYTES_MAX, lengthPrefixFraming, type LengthPrefixOptions } from "./framing.ts";

@@ -1,0 +1,51 @@
+/** Handlers for any framed protocol, out of a framing, a classifier and two policies. */
+import type { Connection, ProxyHandlers } from "../connection/contract.ts";
+import { ClientExchanges } from "./client-exchanges.ts";
+import type { ProxyEvent } from "./events.ts";
+import type { FramedProxyOptions, VersionCounts } from "./options.ts";
+import { SharedState } from "./shared-state.ts";
+
+export interface FramedProxy extends ProxyHandlers {
+  /** Per version, since the start. */
+  counts(): Readonly<Record<string, Readonly<VersionCounts>>>;
+  /** The last hundred things that whoever watches over the proxy must know, oldest first. */
+  events(): readonly ProxyEvent[];
+  /** Versions that run and are kept out because they are sick. */
+  quarantined(): readonly number[];
+  /**
+   * Lets a version have its say again; see to its data before, it missed writes. Returns whether it was kept out.
+   * `nowMs`: of the connections' clock.
+   */
+  readmit(version: number, nowMs: number): boolean;
+}
+
+export function createFramedProxy<Request, Reply>(options: FramedProxyOptions<Request, Reply>): FramedProxy {
+  const shared = new SharedState(options);
+  const byConnection = new Map<Connection, ClientExchanges<Request, Reply>>();
+  const of = (connection: Connection): ClientExchanges<Request, Reply> => {
+    const known = byConnection.get(connection);
+    if (known !== undefined) return known;
+    const made = new ClientExchanges(shared, connection);
+    byConnection.set(connection, made);
+    shared.clients.add(made);
+    return made;
+  };
+  return {
+    handleRequest: (_version, buffer, connection) => of(connection).onRequest(buffer),
+    handleReply: (version, buffer, connection) => of(connection).onReply(version, buffer),
+    clientEnded: (connection) => of(connection).onClientEnd(),
+    serverEnded: (end, buffer, connection) => of(connection).onServerEnd(end, buffer),
+    versionsChanged: (connection) => of(connection).onVersionsChanged(),
+    draining: (connection) => of(connection).onDraining(),
+    closed: (connection) => {
+      const exchanges = of(connection);
+      shared.clients.delete(exchanges);
+      exchanges.onClosed();
+      byConnection.delete(connection);
+    },
+    counts: () => Object.fromEntries(shared.counts),
+    events: () => shared.events.all(),
+    quarantined: () => shared.quarantine?.versions() ?? [],
+    readmit: (version, nowMs) => shared.readmit(version, nowMs),
+  };
+}

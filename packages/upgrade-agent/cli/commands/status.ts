@@ -1,0 +1,36 @@
+/** `vm-upgrade status`: this node and what it knows of the fleet, once. */
+import type { CommandModule } from "yargs";
+import { fleetScreen } from "../screen/timeline.ts";
+import { styleFor } from "../screen/style.ts";
+import { agentAt, agentOptions, print } from "../options.ts";
+
+interface Options {
+  readonly json: boolean;
+  readonly socket: string;
+}
+
+export const statusCommand: CommandModule<object, Options> = {
+  command: "status",
+  describe: "Show this node and the fleet as it knows it",
+  builder: (yargs) =>
+    yargs.options(agentOptions).example("$0 status", "").example("$0 status --json | jq .node.versions", ""),
+  handler: async ({ json, socket }) => {
+    const agent = agentAt(socket);
+    const [node, fleet] = await Promise.all([agent.status(), agent.fleet()]);
+    const style = styleFor(process.stdout, process.env);
+    print(json, { node, fleet: fleet.nodes }, () => {
+      const paths = Object.entries(node.clientPaths).map(([service, path]) =>
+        path.kind === "direct"
+          ? `${service}: straight to version ${path.version}`
+          : `${service}: ${path.kind}`,
+      );
+      return [
+        `node ${style.bold(node.node)} ${node.address}, hypervisor ${node.hypervisor}, ` +
+          `router ${node.router === undefined ? style.red("does not answer") : node.router.dataPath}`,
+        `clients ${paths.length === 0 ? "none yet" : paths.join(", ")}`,
+        "",
+        ...fleetScreen(fleet.nodes, { now: Date.now(), columns: process.stdout.columns ?? 110, style }),
+      ];
+    });
+  },
+};

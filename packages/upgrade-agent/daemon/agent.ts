@@ -1,0 +1,282 @@
+/** The agent: its parts put together, and its answers to the local API and to other nodes. */
+import { AgentError } from "../errors.ts";
+import type { AgentApi, FleetStatus, NodeStatus, SeedRequest, VersionStatus } from "../api/contract.ts";
+import type { NodeDigest } from "../fleet/view.ts";
+import type { OutputLine } from "../journal/journal.ts";
+import type { Hint } from "../lifecycle/discovery.ts";
+import type { Upgrade } from "../lifecycle/machine.ts";
+import { Runner } from "../lifecycle/runner.ts";
+import { servesClients } from "../lifecycle/stages.ts";
+import { ensureProxy } from "../lifecycle/works/clients.ts";
+import { domainName, otherNodes, type Progress, type WorkContext } from "../lifecycle/works/context.ts";
+import { works } from "../lifecycle/works/index.ts";
+import { cleanUp } from "../lifecycle/works/retire.ts";
+import { manifestOf } from "../lifecycle/works/software.ts";
+import type { Envelope } from "../release/contract.ts";
+import { nodeDigest, versionStatus } from "./digest.ts";
+import { News } from "./news.ts";
+import { Retirements } from "./retirement.ts";
+import { RouterSync } from "./router-sync.ts";
+
+/** All that the agent cannot make itself; `main.ts` supplies the real things. */
+export interface AgentOptions {
+  readonly context: Omit<WorkContext, "fleet" | "reportProgress" | "note">;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly pid: number;
+  readonly log: (line: string) => void;
+}
+
+const syncEveryMs = 1_000;
+
+export class Agent implements AgentApi {
+  readonly #options: AgentOptions;
+  readonly #context: WorkContext;
+  readonly #runner: Runner;
+  readonly #news: News;
+  readonly #retirements: Retirements;
+  readonly #sync: RouterSync;
+  readonly #progress = new Map<string, Progress>();
+  readonly #labels = new Map<string, string>();
+  readonly #startedAtMs: number;
+  readonly #stopped = new AbortController();
+  #syncTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: AgentOptions) {
+    const { context, now } = options;
+    this.#options = options;
+    this.#startedAtMs = now();
+    this.#context = {
+      ...context,
+      fleet: () => this.#news.view,
+      reportProgress: (upgrade, progress) => this.#progress.set(keyOf(upgrade), progress),
+      note: ({ service, version }, source, text) => {
+        options.log(`${service} ${version}: ${source}: ${text.trimEnd().split("\n").at(-1) ?? ""}`);
+        context.journal.addOutput(service, version, { atMs: now(), source, text });
+      },
+    };
+    this.#runner = new Runner({
+      context: this.#context,
+      works,
+      cleanUp,
+      now,
+      onChange: (row) => this.#changed(row),
+    });
+    this.#retirements = new Retirements({
+      ...context,
+      view: () => this.#news.view,
+      retire: (service, version) => void this.#runner.send({ service, version }, { type: "retire" }),
+    });
+    this.#sync = new RouterSync(context.router);
+    this.#news = new News({
+      config: context.config,
+      router: context.router,
+      now,
+      random: options.random,
+      own: () => this.#digest(),
+      upgrades: () => context.journal.upgrades(),
+      otherNodes: () => otherNodes(this.#context),
+      learn: (hint) => this.#learn(hint),
+      learnRetirement: (service, version, source) => this.#learnRetirement(service, version, source),
+    });
+  }
+
+  /** Takes up what an earlier agent left: seeds, proxies, lost domains, stages under way. */
+  async start(): Promise<void> {
+    await this.#syncRouter();
+    await this.#seedAgain();
+    await this.#findProxies();
+    this.#runner.start();
+    this.#news.start();
+    this.#syncTimer = setInterval(() => void this.#syncRouter(), syncEveryMs);
+    void this.#watchDomains();
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#syncTimer);
+    this.#stopped.abort();
+    this.#news.stop();
+    await this.#runner.stop();
+  }
+
+  async status(): Promise<NodeStatus> {
+    const { config, hypervisor } = this.#context;
+    const router = this.#sync.status;
+    return {
+      node: config.node,
+      address: config.serviceAddress,
+      pid: this.#options.pid,
+      startedAtMs: this.#startedAtMs,
+      hypervisor: hypervisor.kind,
+      versions: this.#versions(),
+      ...(router === undefined ? {} : { router }),
+      clientPaths: router?.clientPaths ?? {},
+    };
+  }
+
+  async fleet(): Promise<FleetStatus> {
+    return { nodes: [this.#digest(), ...this.#news.view.values()] };
+  }
+
+  async logs(service: string, version: number): Promise<readonly OutputLine[]> {
+    this.#mustKnow(service, version);
+    return this.#context.journal.outputs(service, version);
+  }
+
+  async seed({ file, envelope }: SeedRequest): Promise<VersionStatus> {
+    const { journal, verifier, releases, swarm } = this.#context;
+    const { manifest } = verifier.verify(envelope, "release");
+    const { service, version } = manifest;
+    const known = journal.upgrades().filter((upgrade) => upgrade.service === service);
+    const newest = Math.max(0, ...known.map((upgrade) => upgrade.version));
+    const present = journal.upgrade(service, version);
+    if (present === undefined && version <= newest) {
+      const message = `${service} ${newest} is known here; a new version needs a number above it, not ${version}.`;
+      throw new AgentError("E_VERSION_NOT_NEWER", message);
+    }
+    await releases.importTarball(envelope, file, swarm);
+    const { torrent, tarball } = await releases.metadata(service, version);
+    await swarm.seed(torrent, tarball);
+    const upgrade =
+      present?.stage === "failed"
+        ? this.#runner.send(present, { type: "retry" })
+        : this.#runner.begin({ service, version, source: "local", learnedBy: "seed" }, "discovered");
+    return this.#statusOf(upgrade);
+  }
+
+  async retire(envelope: Envelope, force: boolean): Promise<VersionStatus> {
+    const { service, version } = this.#retirements.accept(envelope, force);
+    return this.#statusOf(this.#mustKnow(service, version));
+  }
+
+  async retry(service: string, version: number): Promise<VersionStatus> {
+    return this.#statusOf(this.#runner.send({ service, version }, { type: "retry" }));
+  }
+
+  /** Another node told what it is, and gets what this one knows. */
+  exchange(digest: NodeDigest | undefined): Promise<FleetStatus> {
+    if (digest !== undefined) this.#news.merge([digest]);
+    return this.fleet();
+  }
+
+  /** For other nodes: the signed metadata of a release that this node has verified. */
+  async releaseEnvelope(service: string, version: number): Promise<Envelope> {
+    return (await this.#release(service, version)).envelope;
+  }
+
+  async releaseTorrent(service: string, version: number): Promise<Uint8Array> {
+    return (await this.#release(service, version)).torrent;
+  }
+
+  async retirement(service: string, version: number): Promise<Envelope> {
+    const envelope = this.#context.journal.retirement(service, version);
+    if (envelope === undefined)
+      throw new AgentError("E_NO_VERSION", `${service} ${version} is not retired here.`);
+    return envelope;
+  }
+
+  async #release(service: string, version: number) {
+    if (await this.#context.releases.hasMetadata(service, version)) {
+      return this.#context.releases.metadata(service, version);
+    }
+    throw new AgentError("E_NO_VERSION", `This node does not have ${service} ${version}.`);
+  }
+
+  #mustKnow(service: string, version: number): Upgrade {
+    const upgrade = this.#context.journal.upgrade(service, version);
+    if (upgrade !== undefined) return upgrade;
+    throw new AgentError(
+      "E_NO_VERSION",
+      `This node knows no ${service} ${version}; see 'vm-upgrade versions'.`,
+    );
+  }
+
+  #digest(): NodeDigest {
+    return nodeDigest(this.#context.config, this.#versions(), this.#options.now());
+  }
+
+  #versions(): VersionStatus[] {
+    return this.#context.journal.upgrades().map((upgrade) => this.#statusOf(upgrade));
+  }
+
+  #statusOf(upgrade: Upgrade): VersionStatus {
+    const labelOf = (service: string, version: number) => this.#labels.get(keyOf({ service, version }));
+    return versionStatus(this.#context.journal, upgrade, labelOf, (row) => this.#progress.get(keyOf(row)));
+  }
+
+  #changed(upgrade: Upgrade): void {
+    this.#options.log(`${upgrade.service} ${upgrade.version}: ${upgrade.stage}`);
+    if (upgrade.stage === "running") this.#retirements.apply();
+    void this.#noteLabel(upgrade);
+    void this.#syncRouter();
+  }
+
+  async #noteLabel(upgrade: Upgrade): Promise<void> {
+    if (this.#labels.has(keyOf(upgrade))) return;
+    if (!(await this.#context.releases.hasMetadata(upgrade.service, upgrade.version))) return;
+    this.#labels.set(keyOf(upgrade), (await manifestOf(this.#context, upgrade)).label);
+  }
+
+  #learn(hint: Hint): void {
+    this.#options.log(`${hint.service} ${hint.version}: heard of by ${hint.learnedBy} from ${hint.source}`);
+    this.#runner.begin(hint, "discovered");
+  }
+
+  #learnRetirement(service: string, version: number, source: string): void {
+    this.#retirements.learn(service, version, source, this.#options.now()).catch((error: unknown) => {
+      this.#options.log(`${service} ${version}: retirement said by ${source}: ${(error as Error).message}`);
+    });
+  }
+
+  #syncRouter(): Promise<void> {
+    const others = otherNodes(this.#context);
+    this.#context.swarm.setAllowedPeers(others);
+    return this.#sync.sync(this.#context.journal.upgrades(), others);
+  }
+
+  async #seedAgain(): Promise<void> {
+    const { releases, swarm, journal } = this.#context;
+    for (const upgrade of journal.upgrades()) {
+      await this.#noteLabel(upgrade);
+      if (!(await releases.isComplete(upgrade.service, upgrade.version))) continue;
+      const { torrent, tarball } = await releases.metadata(upgrade.service, upgrade.version);
+      await swarm.seed(torrent, tarball);
+    }
+  }
+
+  /** Proxies outlive the agent; here they are found, or started when they died with it. */
+  async #findProxies(): Promise<void> {
+    const { journal } = this.#context;
+    const serving = journal.upgrades().filter((upgrade) => servesClients(upgrade.stage));
+    for (const service of new Set(serving.map((upgrade) => upgrade.service))) {
+      const versions = serving.filter((upgrade) => upgrade.service === service);
+      const newest = versions.at(-1);
+      if (versions.length < 2 || newest === undefined) continue;
+      const manifest = await manifestOf(this.#context, newest);
+      if (manifest.proxy !== undefined) await ensureProxy(this.#context, manifest, versions);
+    }
+  }
+
+  /** A domain that is gone although nobody ended it is made anew. */
+  async #watchDomains(): Promise<void> {
+    const { hypervisor, journal } = this.#context;
+    const lost = (name: string) => {
+      const upgrade = journal.upgrades().find((row) => domainName(this.#context.config, row) === name);
+      if (upgrade !== undefined) this.#runner.send(upgrade, { type: "domain-lost" });
+    };
+    const present = new Set(
+      (await hypervisor.list()).filter((d) => d.state === "running").map((d) => d.name),
+    );
+    for (const upgrade of journal.upgrades()) {
+      const name = domainName(this.#context.config, upgrade);
+      if (!present.has(name)) lost(name);
+    }
+    for await (const event of hypervisor.events(this.#stopped.signal)) {
+      if (event.state !== "running") lost(event.name);
+    }
+  }
+}
+
+function keyOf({ service, version }: { readonly service: string; readonly version: number }): string {
+  return `${service} ${version}`;
+}

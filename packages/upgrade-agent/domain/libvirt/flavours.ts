@@ -1,0 +1,30 @@
+/** The four hypervisors that we drive through libvirt. */
+import { idShift } from "../../image/build/shift.ts";
+import type { HypervisorKind } from "../hypervisor.ts";
+import { containerXml } from "../xml/container.ts";
+import { machineXml, QEMU_USER } from "../xml/machine.ts";
+import { xenXml } from "../xml/xen.ts";
+import { systemUser } from "./console-log.ts";
+import type { Flavour } from "./driver.ts";
+import { xenHost } from "./xen-host.ts";
+
+const QEMU = {
+  uri: "qemu:///system",
+  linkKind: "tap",
+  diskKind: "qcow2",
+  consoleOwner: () => systemUser(QEMU_USER),
+} as const;
+
+export const FLAVOURS: Readonly<Record<HypervisorKind, Flavour>> = {
+  kvm: { kind: "kvm", ...QEMU, xml: (spec) => machineXml("kvm", spec) },
+  qemu: { kind: "qemu", ...QEMU, xml: (spec) => machineXml("qemu", spec) },
+  xen: { kind: "xen", uri: "xen:///system", linkKind: "veth", diskKind: "qcow2", xml: xenXml, host: xenHost },
+  lxc: {
+    kind: "lxc",
+    uri: "lxc:///system",
+    linkKind: "veth",
+    diskKind: "directory",
+    xml: containerXml,
+    consoleOwner: () => Promise.resolve({ uid: idShift, gid: idShift }),
+  },
+};

@@ -1,0 +1,96 @@
+/** Virtual machines of QEMU: accelerated by KVM, or emulated. Pure. */
+import { AgentError } from "../../errors.ts";
+import type { DomainSpec } from "../hypervisor.ts";
+import { element, render } from "./element.ts";
+import type { Element } from "./element.ts";
+import { checkSpec, domainElement } from "./frame.ts";
+import { kernelCommandLine } from "./identity.ts";
+
+/**
+ * The unprivileged user and group that QEMU runs as, Debian's choice. It owns the private disk and the console log and
+ * nothing else: libvirt by itself would give it the shared base image and the kernel too, which it could then change.
+ */
+export const QEMU_USER = "libvirt-qemu";
+
+/** MiB of translated code that the emulator keeps; its default, 1 GiB, would be most of a small guest's cost. */
+const TRANSLATION_CACHE_MIB = 64;
+
+/**
+ * no_timer_check: an emulated timer on a busy machine is too slow for the check, and the kernel would panic.
+ * mitigations=off: the guest runs one trusted program, and emulation has nothing to leak through.
+ * panic=-1: a panic ends the machine at once, which the agent sees; it would hang otherwise.
+ */
+const KERNEL_WORDS = {
+  qemu: ["console=ttyS0", "quiet", "net.ifnames=0", "panic=-1", "no_timer_check", "mitigations=off"],
+  kvm: ["console=ttyS0", "quiet", "net.ifnames=0", "panic=-1"],
+} as const;
+
+/** Throws E_DOMAIN when the description is wrong. */
+export function machineXml(type: "kvm" | "qemu", spec: DomainSpec): string {
+  checkSpec(spec);
+  if (spec.disk.kind !== "qcow2") {
+    throw new AgentError(
+      "E_DOMAIN",
+      `A ${type} domain boots a qcow2 disk, not a directory; prepare its disk again.`,
+    );
+  }
+  const os = element(
+    "os",
+    {},
+    element("type", { arch: "x86_64", machine: "pc" }, "hvm"),
+    element("kernel", {}, spec.disk.kernel),
+    element("initrd", {}, spec.disk.initramfs),
+    element("cmdline", {}, kernelCommandLine(KERNEL_WORDS[type], spec.identity)),
+  );
+  const tcg = element("tcg", {}, element("tb-cache", { unit: "MiB" }, String(TRANSLATION_CACHE_MIB)));
+  const features = element(
+    "features",
+    {},
+    element("acpi"),
+    element("apic"),
+    type === "qemu" ? tcg : undefined,
+  );
+  const cpu = type === "kvm" ? [element("cpu", { mode: "host-passthrough" })] : [];
+  const clock = element("clock", { offset: "utc" });
+  const parts = [os, features, ...cpu, clock, machineDevices(spec, spec.disk.path), unprivileged()];
+  return render(domainElement(type, spec, parts));
+}
+
+function machineDevices(spec: DomainSpec, disk: string): Element {
+  const { link } = spec.identity;
+  return element(
+    "devices",
+    {},
+    element(
+      "disk",
+      { type: "file", device: "disk" },
+      // An error of the disk reaches the guest: a machine that QEMU pauses would look alive and serve nobody.
+      element("driver", { name: "qemu", type: "qcow2", discard: "unmap", error_policy: "report" }),
+      element("source", { file: disk }),
+      element("target", { dev: "vda", bus: "virtio" }),
+    ),
+    element("controller", { type: "usb", model: "none" }),
+    element(
+      "interface",
+      { type: "ethernet" },
+      element("mac", { address: link.mac }),
+      // The tap is the router's, with its programs on it; libvirt shall neither make nor remove it.
+      element("target", { dev: link.interfaceName, managed: "no" }),
+      element("model", { type: "virtio" }),
+    ),
+    element(
+      "serial",
+      { type: "file" },
+      element("source", { path: spec.consoleLog, append: "on" }),
+      element("target", { port: 0 }),
+    ),
+    element("memballoon", { model: "none" }),
+    element("rng", { model: "virtio" }, element("backend", { model: "random" }, "/dev/urandom")),
+  );
+}
+
+/** Runs as that user, and no file changes hands. */
+export function unprivileged(): Element {
+  const label = element("label", {}, `${QEMU_USER}:${QEMU_USER}`);
+  return element("seclabel", { type: "static", model: "dac", relabel: "no" }, label);
+}

@@ -1,0 +1,220 @@
+/**
+ * What the agent must not forget, in SQLite: the stage of every version, the history of stages, the output of hooks,
+ * the keys of domains, and signed retirements. Every method is one transaction, on disk when it returns.
+ */
+import { chmodSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import type { Upgrade } from "../lifecycle/machine.ts";
+import type { Stage } from "../lifecycle/stages.ts";
+import type { Envelope } from "../release/contract.ts";
+import { migrations } from "./schema.ts";
+
+export interface StageEntry {
+  readonly stage: Stage;
+  readonly enteredAtMs: number;
+}
+
+export interface OutputLine {
+  readonly atMs: number;
+  /** `agent`, `hook install`, … */
+  readonly source: string;
+  readonly text: string;
+}
+
+/** Output kept per version; older entries are forgotten. */
+const outputEntriesMax = 500;
+/** Characters kept of one entry. */
+const outputTextMax = 16_384;
+
+type Row = Record<string, string | number | null>;
+
+export class Journal {
+  readonly #database: DatabaseSync;
+
+  /** Opens or creates the file, readable by root alone because it holds the keys of domains. */
+  constructor(file: string) {
+    this.#database = new DatabaseSync(file);
+    if (file !== ":memory:") chmodSync(file, 0o600);
+    this.#database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;");
+    this.#migrate();
+  }
+
+  #migrate(): void {
+    const version = Number((this.#get("PRAGMA user_version") ?? {})["user_version"] ?? 0);
+    for (const [index, sql] of migrations.entries()) {
+      if (index < version) continue;
+      this.#database.exec(`BEGIN; ${sql} PRAGMA user_version = ${index + 1}; COMMIT;`);
+    }
+  }
+
+  #get(sql: string, ...values: (string | number)[]): Row | undefined {
+    return this.#database.prepare(sql).get(...values) as Row | undefined;
+  }
+
+  #all(sql: string, ...values: (string | number)[]): Row[] {
+    return this.#database.prepare(sql).all(...values) as Row[];
+  }
+
+  #run(sql: string, ...values: (string | number | null)[]): void {
+    this.#database.prepare(sql).run(...values);
+  }
+
+  /** Stores the state; a stage that was just entered is added to the history in the same transaction. */
+  save(upgrade: Upgrade): void {
+    const before = this.upgrade(upgrade.service, upgrade.version);
+    this.#database.exec("BEGIN");
+    try {
+      this.#run(
+        `INSERT INTO upgrade VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (service, version) DO UPDATE SET stage = excluded.stage, entered_at_ms = excluded.entered_at_ms,
+         attempt = excluded.attempt, retry_at_ms = excluded.retry_at_ms, fault_code = excluded.fault_code,
+         fault_message = excluded.fault_message, source = excluded.source, cleaned = excluded.cleaned`,
+        upgrade.service,
+        upgrade.version,
+        upgrade.stage,
+        upgrade.enteredAtMs,
+        upgrade.attempt,
+        upgrade.retryAtMs,
+        upgrade.fault?.code ?? null,
+        upgrade.fault?.message ?? null,
+        upgrade.source,
+        upgrade.learnedBy,
+        upgrade.cleaned ? 1 : 0,
+      );
+      if (before?.stage !== upgrade.stage || before.enteredAtMs !== upgrade.enteredAtMs) {
+        this.#run(
+          "INSERT INTO stage_entry (service, version, stage, entered_at_ms) VALUES (?, ?, ?, ?)",
+          upgrade.service,
+          upgrade.version,
+          upgrade.stage,
+          upgrade.enteredAtMs,
+        );
+      }
+      this.#database.exec("COMMIT");
+    } catch (error) {
+      this.#database.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  upgrade(service: string, version: number): Upgrade | undefined {
+    const row = this.#get("SELECT * FROM upgrade WHERE service = ? AND version = ?", service, version);
+    return row === undefined ? undefined : upgradeOf(row);
+  }
+
+  upgrades(): Upgrade[] {
+    return this.#all("SELECT * FROM upgrade ORDER BY service, version").map(upgradeOf);
+  }
+
+  /** Removes every trace of a version. */
+  forget(service: string, version: number): void {
+    for (const table of ["upgrade", "stage_entry", "output", "domain_key"]) {
+      this.#run(`DELETE FROM ${table} WHERE service = ? AND version = ?`, service, version);
+    }
+  }
+
+  history(service: string, version: number): StageEntry[] {
+    return this.#all(
+      "SELECT stage, entered_at_ms FROM stage_entry WHERE service = ? AND version = ? ORDER BY id",
+      service,
+      version,
+    ).map((row) => ({ stage: row["stage"] as Stage, enteredAtMs: Number(row["entered_at_ms"]) }));
+  }
+
+  addOutput(service: string, version: number, line: OutputLine): void {
+    const text = line.text.slice(-outputTextMax);
+    this.#run(
+      "INSERT INTO output (service, version, at_ms, source, text) VALUES (?, ?, ?, ?, ?)",
+      service,
+      version,
+      line.atMs,
+      line.source,
+      text,
+    );
+    this.#run(
+      `DELETE FROM output WHERE service = ? AND version = ? AND id NOT IN
+       (SELECT id FROM output WHERE service = ? AND version = ? ORDER BY id DESC LIMIT ?)`,
+      service,
+      version,
+      service,
+      version,
+      outputEntriesMax,
+    );
+  }
+
+  outputs(service: string, version: number): OutputLine[] {
+    return this.#all(
+      "SELECT at_ms, source, text FROM output WHERE service = ? AND version = ? ORDER BY id",
+      service,
+      version,
+    ).map((row) => ({
+      atMs: Number(row["at_ms"]),
+      source: String(row["source"]),
+      text: String(row["text"]),
+    }));
+  }
+
+  /** The SSH key of a domain: the stored one, or the one that `generate` makes, stored before it is returned. */
+  domainKey(service: string, version: number, generate: () => DomainKey): DomainKey {
+    const sql = "SELECT private_key, public_key FROM domain_key WHERE service = ? AND version = ?";
+    const row = this.#get(sql, service, version);
+    if (row !== undefined) {
+      return { privateKey: String(row["private_key"]), publicKey: String(row["public_key"]) };
+    }
+    const key = generate();
+    this.#run("INSERT INTO domain_key VALUES (?, ?, ?, ?)", service, version, key.privateKey, key.publicKey);
+    return key;
+  }
+
+  forgetDomainKey(service: string, version: number): void {
+    this.#run("DELETE FROM domain_key WHERE service = ? AND version = ?", service, version);
+  }
+
+  saveRetirement(service: string, version: number, envelope: Envelope): void {
+    this.#run(
+      "INSERT OR REPLACE INTO retirement VALUES (?, ?, ?)",
+      service,
+      version,
+      JSON.stringify(envelope),
+    );
+  }
+
+  retirement(service: string, version: number): Envelope | undefined {
+    const row = this.#get(
+      "SELECT envelope FROM retirement WHERE service = ? AND version = ?",
+      service,
+      version,
+    );
+    return row === undefined ? undefined : (JSON.parse(String(row["envelope"])) as Envelope);
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+}
+
+export interface DomainKey {
+  /** OpenSSH private key, PEM. */
+  readonly privateKey: string;
+  /** One line of `authorized_keys`. */
+  readonly publicKey: string;
+}
+
+function upgradeOf(row: Row): Upgrade {
+  const fault =
+    row["fault_code"] === null
+      ? {}
+      : { fault: { code: String(row["fault_code"]), message: String(row["fault_message"]) } };
+  return {
+    service: String(row["service"]),
+    version: Number(row["version"]),
+    stage: row["stage"] as Stage,
+    enteredAtMs: Number(row["entered_at_ms"]),
+    attempt: Number(row["attempt"]),
+    retryAtMs: Number(row["retry_at_ms"]),
+    source: String(row["source"]),
+    learnedBy: row["learned_by"] as Upgrade["learnedBy"],
+    cleaned: row["cleaned"] === 1,
+    ...fault,
+  };
+}

@@ -1,0 +1,41 @@
+/** Stages `preparing-disk` to `booting`: a private disk, a link, a domain that answers SSH. */
+import { join } from "node:path";
+import { generateDomainKey } from "../../remote/index.ts";
+import { leaveClientPath } from "./clients.ts";
+import { domainName, type Work } from "./context.ts";
+import { withSession } from "./session.ts";
+
+export const prepareDisk: Work = async (context, upgrade) => {
+  await context.images.prepareDisk(domainName(context.config, upgrade), context.hypervisor.diskKind);
+};
+
+export const createDomain: Work = async (context, upgrade, signal) => {
+  const { service, version } = upgrade;
+  const { manifest } = (await context.releases.metadata(service, version)).statement;
+  // A version that served and lost its domain must not keep clients waiting until it is back.
+  await leaveClientPath(context, upgrade);
+  const name = domainName(context.config, upgrade);
+  const disk = await context.images.prepareDisk(name, context.hypervisor.diskKind);
+  const key = context.journal.domainKey(service, version, generateDomainKey);
+  const link = await context.router.attachDomain({ service, version, kind: context.hypervisor.linkKind });
+  await context.hypervisor.create(
+    {
+      name,
+      identity: {
+        hostname: `${context.config.node}-${service}-${version}`,
+        ...upgrade,
+        authorizedKey: key.publicKey,
+        link,
+      },
+      disk,
+      memoryMiB: manifest.memoryMiB,
+      vcpus: manifest.vcpus,
+      consoleLog: join(context.config.logDirectory, `${name}.console.log`),
+    },
+    signal,
+  );
+};
+
+export const awaitBoot: Work = async (context, upgrade, signal) => {
+  await withSession(context, upgrade, signal, async () => {});
+};

@@ -1,0 +1,40 @@
+/** What the life cycle needs of application proxies. */
+import type { VersionEndpoints } from "@version-manager/app-proxy/host";
+import type { PortSpec } from "@version-manager/version-router";
+import type { ProxyStatus } from "./control-client.ts";
+
+export interface ProxyRequest {
+  readonly service: string;
+  /** Absolute path of the release's module; the directory that it lies in is all that the process can read. */
+  readonly modulePath: string;
+  /** IPv4 address that clients connect to: the node's service address. */
+  readonly address: string;
+  /** Client ports. Only TCP can be proxied yet. */
+  readonly listen: readonly PortSpec[];
+  readonly versions: readonly VersionEndpoints[];
+}
+
+/** Runs one proxy process per service. The processes outlive the agent, and are found again by the next one. */
+export interface ProxySupervisor {
+  /**
+   * Makes it true that a proxy with this module serves these ports for exactly these versions. Idempotent. A running
+   * proxy is kept, told the versions, or replaced without refusing a connection when the module differs. Resolves when
+   * it serves, and every request begun under other versions is over.
+   *
+   * Throws E_PORT_TAKEN, E_PROXY, and E_DEADLINE when requests under the old versions do not end.
+   */
+  ensure(request: ProxyRequest): Promise<void>;
+  /** Whether a proxy process of the service runs or is being restarted, also one that an earlier agent started. */
+  has(service: string): boolean;
+  /** Undefined when there is none, or it is just being restarted. */
+  status(service: string): Promise<ProxyStatus | undefined>;
+  /**
+   * Takes the proxy out: clients' connections end at message boundaries, for at most `deadlineMs` milliseconds; then the
+   * process ends. Lead new connections elsewhere before. Returns the connections that were cut. No proxy: 0.
+   */
+  drainAndStop(service: string, deadlineMs: number): Promise<number>;
+  /** Ends the process within seconds. No proxy is fine. */
+  stop(service: string): Promise<void>;
+  /** Ends the supervision, not the processes. */
+  close(): void;
+}

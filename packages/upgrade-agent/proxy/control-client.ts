@@ -1,0 +1,101 @@
+/** The agent's calls to a proxy process. */
+import http from "node:http";
+import type { ProxyServerStatus, VersionEndpoints } from "@version-manager/app-proxy/host";
+import { AgentError } from "../errors.ts";
+
+export interface ProxyStatus extends ProxyServerStatus {
+  readonly service: string;
+  readonly module: string;
+  readonly pid: number;
+  readonly uid: number;
+  readonly startedAtMs: number;
+  readonly memory: {
+    readonly rssBytes: number;
+    readonly heapUsedBytes: number;
+    readonly externalBytes: number;
+  };
+  /** Per version, for proxies made with the toolkit. */
+  readonly perVersion?: Readonly<
+    Record<string, { sent: number; replied: number; failed: number; retried: number }>
+  >;
+}
+
+/** Of an answer, bytes; it comes from a process that runs other people's code. */
+const ANSWER_BYTES_MAX = 1024 * 1024;
+
+export class ProxyControl {
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  status(timeoutMs: number): Promise<ProxyStatus> {
+    return this.#call("GET", "/v1/status", undefined, timeoutMs) as Promise<ProxyStatus>;
+  }
+
+  /** Whether every request begun before is over after at most `timeoutMs`. */
+  async setVersions(versions: readonly VersionEndpoints[], timeoutMs: number): Promise<boolean> {
+    const body = { versions, timeoutMs };
+    const { settled } = (await this.#call("PUT", "/v1/versions", body, timeoutMs + 10_000)) as {
+      settled: boolean;
+    };
+    return settled;
+  }
+
+  /** The process ends by itself afterwards, also when nobody waits for the answer any more. */
+  async drainAndExit(deadlineMs: number): Promise<number> {
+    const answer = await this.#call("POST", "/v1/drain", { deadlineMs, exit: true }, deadlineMs + 10_000);
+    return (answer as { remaining: number }).remaining;
+  }
+
+  /** Calls back once when the process is gone, or cannot be watched any more. The returned function ends the watch. */
+  watch(gone: () => void): () => void {
+    let ended = false;
+    const end = (): void => {
+      if (ended) return;
+      ended = true;
+      gone();
+    };
+    const request = http.get({ socketPath: this.#path, path: "/v1/watch", agent: false }, (response) => {
+      response.on("close", end).on("error", end).resume();
+    });
+    request.on("error", end).on("socket", (socket) => socket.unref());
+    return () => {
+      ended = true;
+      request.destroy();
+    };
+  }
+
+  #call(method: string, path: string, body: unknown, timeoutMs: number): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const fail = (reason: string, cause?: unknown): void =>
+        reject(new AgentError("E_PROXY", `The proxy does not answer ${method} ${path}: ${reason}.`, cause));
+      const signal = AbortSignal.timeout(timeoutMs);
+      const request = http.request(
+        { socketPath: this.#path, method, path, agent: false, signal },
+        (response) => {
+          const chunks: Buffer[] = [];
+          let bytes = 0;
+          response.on("data", (chunk: Buffer) => {
+            bytes += chunk.length;
+            if (bytes > ANSWER_BYTES_MAX) response.destroy(new Error("the answer is too large"));
+            else chunks.push(chunk);
+          });
+          response.on("error", (error) => fail(error.message, error));
+          response.on("end", () => {
+            try {
+              const value = JSON.parse(Buffer.concat(chunks).toString()) as { readonly message?: string };
+              if (response.statusCode === 200) resolve(value);
+              else fail(value.message ?? `status ${response.statusCode}`);
+            } catch (error) {
+              fail("it is not JSON", error);
+            }
+          });
+        },
+      );
+      request.on("error", (error) => fail(error.message, error));
+      request.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+  }
+}

@@ -1,0 +1,65 @@
+/** The words of a release: its manifest, its signed metadata, and where the agent keeps it. */
+import type { PortSpec } from "@version-manager/version-router";
+
+/**
+ * A command of the release, run by `/bin/sh -c` inside the domain in the directory `/opt/app`, as root of the domain.
+ *
+ * Environment: VM_SERVICE, VM_VERSION, VM_LABEL, VM_NODE, VM_ADDRESS (the node's service address), VM_PEERS (service
+ * addresses of the other nodes, separated by commas). The migrate hook also gets VM_OLD_VERSION and, per client port
+ * of the old version, for example `VM_OLD_TCP_80=169.254.1.1:49152`: an endpoint of the host, open only while the
+ * hook runs, that leads to that port of the old domain.
+ */
+export interface Hook {
+  readonly command: string;
+  /** Milliseconds, default 60,000. */
+  readonly timeoutMs: number;
+}
+
+/** `version.json`, parsed and with every default filled in. */
+export interface Manifest {
+  readonly manifest: 1;
+  /** `[a-z][a-z0-9-]{0,31}` */
+  readonly service: string;
+  /** 1…2²⁸−1, only grows */
+  readonly version: number;
+  /** For people, `2.0.1`; at most 64 characters. */
+  readonly label: string;
+  readonly memoryMiB: number;
+  readonly vcpus: number;
+  readonly ports: { readonly peer: readonly PortSpec[]; readonly client: readonly PortSpec[] };
+  readonly hooks: {
+    readonly install?: Hook;
+    /** Started in the background, its output kept in `/var/log/app.log` of the domain. */
+    readonly start: Hook;
+    /** Exits 0 when the service answers. Polled. */
+    readonly health: Hook;
+    /** Asks the service to end client connections at their next message boundary. */
+    readonly drain?: Hook;
+    /** Copies state out of the old version. Gets VM_OLD_ADDRESS, VM_OLD_VERSION. */
+    readonly migrate?: Hook;
+    readonly stop?: Hook;
+  };
+  readonly health: { readonly intervalMs: number; readonly successes: number; readonly deadlineMs: number };
+  readonly drain: { readonly timeoutMs: number; readonly onTimeout: "reset" | "fail" };
+  /** Module of the release that the proxy process loads while two versions run; path inside the tarball. */
+  readonly proxy?: { readonly module: string };
+}
+
+/** What a fleet key signs. `kind` keeps a signature over one sort of statement from serving for another. */
+export type Statement =
+  | {
+      readonly kind: "release";
+      readonly manifest: Manifest;
+      readonly length: number;
+      /** Hex, of the tarball */
+      readonly sha256: string;
+      /** Hex, BitTorrent v1 infohash of the tarball's torrent */
+      readonly infohash: string;
+    }
+  | { readonly kind: "retire"; readonly service: string; readonly version: number };
+
+/** The seam for TUF: a statement as signed bytes with signatures, as in a TUF envelope. */
+export interface Envelope {
+  readonly signed: Statement;
+  readonly signatures: readonly { readonly keyid: string; readonly sig: string }[];
+}

@@ -1,0 +1,135 @@
+import * as fc from "fast-check";
+import t from "tap";
+import { DISK_FREE_MIN_MIB, judge } from "../../doctor/checks.ts";
+import type { Check } from "../../doctor/checks.ts";
+import { FEATURES } from "../../doctor/facts.ts";
+import type { Facts } from "../../doctor/facts.ts";
+import { parseFeatures } from "../../doctor/features.ts";
+import { installCommand, PROGRAM_GROUPS } from "../../doctor/programs.ts";
+import { reportLines, reportOf } from "../../doctor/report.ts";
+
+const healthy: Facts = {
+  purpose: "node",
+  uid: 0,
+  nodeVersion: "24.21.0",
+  kernelRelease: "6.1.0-18-amd64",
+  btf: true,
+  features: Object.fromEntries(FEATURES.map((feature) => [feature, undefined])),
+  programs: new Set(PROGRAM_GROUPS.flatMap(({ programs }) => Object.keys(programs))),
+  libvirtDrivers: new Set(["qemu", "lxc"]),
+  libvirtAnswers: true,
+  agentAnswers: false,
+  kvmDevice: true,
+  virtualizationFlag: true,
+  baseImage: "0123456789ab",
+  diskFreeMiB: 100_000,
+  memoryAvailableMiB: 8_000,
+  portsTaken: [],
+  nowMs: 2_000,
+  builtAtMs: 1_000,
+};
+
+function failures(facts: Partial<Facts>): readonly Check[] {
+  return judge({ ...healthy, ...facts }).filter((check) => !check.ok);
+}
+
+void t.test("a healthy machine has nothing to mend", (t) => {
+  for (const purpose of ["node", "testbed"] as const) t.strictSame(failures({ purpose }), []);
+  t.equal(reportOf(judge(healthy)).ok, true);
+  t.end();
+});
+
+void t.test("each lack has the code with which the product would fail", (t) => {
+  const lacks: readonly (readonly [Partial<Facts>, string])[] = [
+    [{ uid: 1000 }, "E_NOT_ROOT"],
+    [{ libvirtAnswers: false }, "E_NO_LIBVIRT"],
+    [{ libvirtDrivers: new Set(["qemu"]) }, "E_NO_LIBVIRT"],
+    [{ kernelRelease: "4.19.0-5" }, "E_NO_DATA_PATH"],
+    [{ btf: false }, "E_NO_DATA_PATH"],
+    [{ features: { ...healthy.features, clsact: "Unknown qdisc" } }, "E_NO_DATA_PATH"],
+    [{ features: { namespaces: undefined } }, "E_NO_DATA_PATH"],
+    [{ portsTaken: ["tcp/4080"] }, "E_PORT_TAKEN"],
+    [{ diskFreeMiB: DISK_FREE_MIN_MIB - 1 }, "E_DISK_FULL"],
+    [{ baseImage: undefined }, "E_NO_BASE_IMAGE"],
+  ];
+  for (const [facts, code] of lacks) {
+    const [failure, ...others] = failures(facts);
+    t.equal(failure?.code, code);
+    t.ok(failure?.mend, code);
+    t.strictSame(others, []);
+  }
+  t.end();
+});
+
+void t.test("without root nothing is claimed about the kernel's features", (t) => {
+  const names = failures({ uid: 1000, features: undefined }).map((check) => check.name);
+  t.strictSame(names, ["root", "kernel features"]);
+  t.end();
+});
+
+void t.test("a machine without hardware virtualization will do, with advice", (t) => {
+  const facts = { ...healthy, virtualizationFlag: false, baseImage: undefined };
+  const report = reportOf(judge(facts));
+  t.equal(report.ok, true);
+  t.match(reportLines(report).join("\n"), /^advice {2}hardware virtualization +no vmx or svm/m);
+  t.end();
+});
+
+void t.test("a testbed needs no libvirtd of the host and no free ports, but shaping and tini", (t) => {
+  t.strictSame(failures({ purpose: "testbed", libvirtAnswers: false, portsTaken: ["udp/4078"] }), []);
+  const features = { ...healthy.features, tbf: "no such qdisc" };
+  t.strictSame(failures({ features }), []);
+  t.match(failures({ purpose: "testbed", features })[0]?.found, /tbf \(no such qdisc\)/);
+  const programs = new Set([...healthy.programs].filter((program) => program !== "tini"));
+  t.strictSame(failures({ programs }), []);
+  t.equal(failures({ purpose: "testbed", programs })[0]?.mend, installCommand(["tini"]));
+  t.end();
+});
+
+void t.test("one command installs all that a group lacks, each package once", (t) => {
+  const [network] = failures({
+    programs: new Set([...healthy.programs].filter((p) => !["ip", "tc", "nft"].includes(p))),
+  });
+  t.equal(network?.mend, "apt-get install --yes --no-install-recommends iproute2 nftables");
+  t.end();
+});
+
+void t.test("versions are compared as numbers", (t) => {
+  for (const nodeVersion of ["22.18.0", "24.1.0", "100.0.0"])
+    t.strictSame(failures({ nodeVersion }), [], nodeVersion);
+  for (const nodeVersion of ["22.9.0", "20.20.2", "9.99.0"])
+    t.equal(failures({ nodeVersion }).length, 1, nodeVersion);
+  t.end();
+});
+
+void t.test("every failed check says what was needed and what to do; no check that is well does", (t) => {
+  const facts = fc.record({
+    uid: fc.nat(1),
+    btf: fc.boolean(),
+    libvirtAnswers: fc.boolean(),
+    kvmDevice: fc.boolean(),
+    programs: fc.subarray([...healthy.programs]).map((programs) => new Set(programs)),
+    diskFreeMiB: fc.nat(10_000),
+  });
+  fc.assert(
+    fc.property(facts, (facts) =>
+      judge({ ...healthy, ...facts }).every(
+        (check) => check.needed !== "" && check.ok === (check.mend === undefined),
+      ),
+    ),
+  );
+  t.end();
+});
+
+void t.test("the probe's lines are read, and other words are not", (t) => {
+  const results = parseFeatures(
+    "namespaces ok\nveth ok\ntbf Error: Specified qdisc kind is unknown.\nnoise\nclsact \n",
+  );
+  t.strictSame(results, {
+    namespaces: undefined,
+    veth: undefined,
+    tbf: "Error: Specified qdisc kind is unknown.",
+    clsact: "it failed without a word",
+  });
+  t.end();
+});

@@ -1,0 +1,71 @@
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import t from "tap";
+import { openHypervisor, probeHypervisor } from "../../domain/index.ts";
+import { HELLO, tinyKernel } from "../../domain/probe/guest.ts";
+import { FakeLibvirtd } from "./libvirt/server.ts";
+
+t.test("the tiny kernel is a multiboot image that says hello", async (t) => {
+  const image = tinyKernel();
+  const word = (index: number): number => image.readUInt32LE(index * 4);
+  t.equal(word(0), 0x1bad_b002);
+  t.equal((word(0) + word(1) + word(2)) % 2 ** 32, 0, "the checksum makes the sum zero");
+  const [load, entry] = [word(4), word(7)];
+  const text = image.readUInt32LE(entry - load + 7) - load;
+  t.equal(image.subarray(text, image.indexOf(0, text)).toString(), `${HELLO}\r\n`);
+});
+
+t.test("without libvirt the probe says that, and nothing about hypervisors", async (t) => {
+  const socket = join(t.testdir(), "missing");
+  const options = { socket, cacheDirectory: t.testdir(), prefer: "auto" } as const;
+  await t.rejects(probeHypervisor(options), { code: "E_NO_LIBVIRT" });
+  await t.rejects(openHypervisor({ kind: "lxc", socket }), { code: "E_NO_LIBVIRT" });
+});
+
+const onXen = existsSync("/proc/xen") && "this machine runs under Xen";
+
+t.test(
+  "a wanted kind that cannot work is refused with the reason and what to do",
+  { skip: onXen },
+  async (t) => {
+    const daemon = await new FakeLibvirtd().start();
+    t.teardown(() => daemon.remove());
+    const options = { socket: daemon.socketPath, cacheDirectory: t.testdir() };
+    const refused = { code: "E_NO_HYPERVISOR", message: /no \/proc\/xen.*boot the machine under Xen/ };
+    await t.rejects(probeHypervisor({ ...options, prefer: "xen" }), refused);
+    t.notOk(existsSync(join(options.cacheDirectory, "hypervisor-probe.json")), "a failure is not remembered");
+  },
+);
+
+t.test("what was proven is remembered until circumstances change", async (t) => {
+  const daemon = await new FakeLibvirtd().start();
+  t.teardown(() => daemon.remove());
+  const cacheDirectory = t.testdir();
+  const file = join(cacheDirectory, "hypervisor-probe.json");
+  const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  const circumstances = {
+    bootId,
+    libVersion: 9_000_000,
+    socket: daemon.socketPath,
+    kernel: null,
+    kernelTime: 0,
+  };
+  const verdicts = [{ kind: "lxc", works: true, reason: "a tiny container said hello" }];
+  const remember = (change: object): void => {
+    writeFileSync(file, JSON.stringify({ key: JSON.stringify({ ...circumstances, ...change }), verdicts }));
+  };
+  const options = { socket: daemon.socketPath, cacheDirectory, prefer: "lxc" } as const;
+
+  remember({});
+  t.match(await probeHypervisor(options), { kind: "lxc", reason: "a tiny container said hello" });
+  daemon.tricks.set(
+    "domain_create_xml",
+    Array.from({ length: 3 }, () => ({ code: 38, message: "no" })),
+  );
+  for (const change of [{ bootId: "another" }, { libVersion: 1 }]) {
+    remember(change);
+    await t.rejects(probeHypervisor(options), { code: "E_NO_HYPERVISOR" }, JSON.stringify(change));
+  }
+  writeFileSync(file, "{ not json");
+  await t.rejects(probeHypervisor(options), { code: "E_NO_HYPERVISOR" });
+});

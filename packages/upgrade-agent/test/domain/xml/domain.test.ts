@@ -1,0 +1,119 @@
+/** The XML of each kind, held against libvirt's own schema where it is installed. */
+import { spawnSync } from "node:child_process";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import t from "tap";
+import type { Test } from "tap";
+import { containerXml } from "../../../domain/xml/container.ts";
+import { isOurs, uuidOf } from "../../../domain/xml/frame.ts";
+import { machineXml } from "../../../domain/xml/machine.ts";
+import { xenBridgeOf, xenXml } from "../../../domain/xml/xen.ts";
+import { containerSpec, machineSpec } from "../specs.ts";
+
+const VALIDATOR = "/usr/bin/virt-xml-validate";
+
+const veth = containerSpec("vm-n1-kv-2").identity;
+const xenSpec = machineSpec("vm-n1-kv-2", { identity: veth });
+const awkward = { consoleLog: `/logs/"<&>' .log` };
+
+const documents: Readonly<Record<string, string>> = {
+  kvm: machineXml("kvm", machineSpec("vm-n1-kv-2")),
+  qemu: machineXml("qemu", machineSpec("vm-n1-kv-2", awkward)),
+  xen: xenXml(xenSpec),
+  lxc: containerXml(containerSpec("vm-n1-kv-2", awkward)),
+};
+
+function validate(t: Test, xml: string): void {
+  const file = join(t.testdir(), "domain.xml");
+  writeFileSync(file, xml);
+  const { status, stderr } = spawnSync(VALIDATOR, [file, "domain"], { encoding: "utf8" });
+  t.equal(status, 0, stderr);
+}
+
+const skip = existsSync(VALIDATOR) ? false : "virt-xml-validate is missing: apt-get install libvirt-clients";
+
+for (const [kind, xml] of Object.entries(documents)) {
+  t.test(`the XML of ${kind} follows libvirt's schema and bears our mark`, { skip }, async (t) => {
+    validate(t, xml);
+    t.equal(isOurs(xml), true);
+    t.match(xml, `<domain type="${kind}">`);
+    t.match(xml, '<memory unit="MiB">128</memory>');
+    t.match(xml, "<on_reboot>destroy</on_reboot>");
+  });
+}
+
+t.test("virtual machines boot their kernel directly and use the router's tap", async (t) => {
+  const xml = documents["qemu"] ?? "";
+  for (const part of [
+    "<kernel>/b/vmlinux</kernel>",
+    "<initrd>/b/initramfs.cpio</initrd>",
+    "no_timer_check",
+    "vm.hostname=n1-kv-2",
+    '<target dev="vmdomt0" managed="no"/>',
+    '<mac address="52:54:00:00:00:01"/>',
+    '<tb-cache unit="MiB">64</tb-cache>',
+    '<source path="/logs/&quot;&lt;&amp;&gt;&apos; .log" append="on"/>',
+  ]) {
+    t.ok(xml.includes(part), part);
+  }
+  t.notOk((documents["kvm"] ?? "").includes("tcg"));
+  t.match(documents["kvm"], '<cpu mode="host-passthrough"/>');
+});
+
+t.test("containers have a user namespace, their veth end, limits and their facts", async (t) => {
+  const xml = documents["lxc"] ?? "";
+  for (const part of [
+    '<uid start="0" target="100000" count="65536"/>',
+    '<gid start="0" target="100000" count="65536"/>',
+    "<interface>vmdomg0</interface>",
+    "<privnet/>",
+    "<quota>100000</quota>",
+    '<initenv name="VM_ADDRESS">10.77.0.1</initenv>',
+    '<source dir="/d/root"/>',
+  ]) {
+    t.ok(xml.includes(part), part);
+  }
+});
+
+t.test("xen's interface is put on a bridge that the XML names again", async (t) => {
+  t.equal(xenBridgeOf(documents["xen"] ?? ""), "xbvmdomg0");
+  t.equal(xenBridgeOf(documents["lxc"] ?? ""), undefined);
+});
+
+t.test("a uuid belongs to a name", async (t) => {
+  t.match(uuidOf("a"), /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  t.equal(uuidOf("a"), uuidOf("a"));
+  t.not(uuidOf("a"), uuidOf("b"));
+});
+
+t.test("only our own metadata makes a domain ours", async (t) => {
+  const mine = "urn:version-manager:domain:1";
+  t.equal(isOurs(`<metadata>\n<vm:domain xmlns:vm="${mine}" service="kv" version="1"/></metadata>`), true);
+  t.equal(
+    isOurs(`<metadata><x:domain service='kv' xmlns:x='${mine}'/></metadata>`),
+    true,
+    "as libvirt writes it",
+  );
+  t.equal(isOurs(`<description>${mine}</description>`), false);
+  t.equal(isOurs(`<title>&lt;vm:domain xmlns:vm="${mine}"/&gt;</title>`), false);
+});
+
+t.test("a description of the wrong kind is refused", async (t) => {
+  const machine = machineSpec("a");
+  const container = containerSpec("a");
+  t.throws(() => machineXml("qemu", { ...machine, disk: container.disk }), { code: "E_DOMAIN" });
+  t.throws(() => containerXml({ ...container, disk: machine.disk }), { code: "E_DOMAIN" });
+  t.throws(
+    () => containerXml({ ...container, identity: machine.identity }),
+    { code: "E_DOMAIN" },
+    "no veth end",
+  );
+  t.throws(() => xenXml(machine), { code: "E_DOMAIN" }, "no veth end");
+  t.throws(
+    () => machineXml("kvm", { ...machine, name: "UPPER", vcpus: 0, memoryMiB: 0.5, consoleLog: "relative" }),
+    {
+      code: "E_DOMAIN",
+      message: /name.*memoryMiB.*vcpus.*absolute/,
+    },
+  );
+});

@@ -1,0 +1,130 @@
+/**
+ * What the router offers to the upgrade agent, over HTTP on a unix socket.
+ *
+ * The types live here; `client.ts` beside it speaks them, `../daemon` answers them.
+ */
+
+/** Status of an advertised version (4 bits on the wire, see docs/WIRE.md). */
+export type AdvertisedStatus = "running" | "available" | "retired" | "aborted";
+
+/** A version of a service. `version` is 1…2²⁸−1. */
+export interface VersionKey {
+  readonly service: string;
+  readonly version: number;
+}
+
+export interface Advertisement {
+  readonly version: number;
+  readonly status: AdvertisedStatus;
+}
+
+/** How a hypervisor wants its end of the link: a tap for virtual machines, a veth pair for containers. */
+export type LinkKind = "tap" | "veth";
+
+/** The host end of a domain's network, made by the router with its programs attached. */
+export interface DomainLink {
+  /** Host interface: the tap itself, or the host's end of the veth pair. At most 15 characters. */
+  readonly interfaceName: string;
+  /** With `veth`: the end to move into the container. */
+  readonly guestInterfaceName?: string;
+  /** MAC address that the domain must use, `52:54:…`. */
+  readonly mac: string;
+  /** The node's service address, which the domain bears as a /32. */
+  readonly address: string;
+  /** On-link gateway of every domain: 169.254.1.1. */
+  readonly gateway: string;
+  /** Address at which only the host reaches this domain. */
+  readonly managementAddress: string;
+  /** MTU that the domain must set, so that marked datagrams fit the uplink, bytes. */
+  readonly mtu: number;
+  /** Ephemeral ports that the domain should use, inclusive, so that two versions never share a 5-tuple. */
+  readonly ephemeralPorts: readonly [number, number];
+}
+
+/** Where new client connections of a service go. Established ones stay where they are. */
+export type ClientPath =
+  | { readonly kind: "direct"; readonly version: number }
+  | { readonly kind: "proxy" }
+  | { readonly kind: "closed" };
+
+export interface ServicePolicy {
+  /**
+   * What passes between a peer port and an address that is not known to run Version Manager. `deny`, the default:
+   * nothing. `allow`: unmarked traffic; what comes in goes where clients' does. Until both nodes know of each other,
+   * two managed nodes that allow this speak unmarked as well, whatever their versions.
+   */
+  readonly unmanagedPeers: "allow" | "deny";
+}
+
+/** `tcp/7000`, `udp/4445`. */
+export type PortSpec = `${"tcp" | "udp"}/${number}`;
+
+export interface PortSet {
+  readonly peer: readonly PortSpec[];
+  readonly client: readonly PortSpec[];
+}
+
+export interface AttachedDomain extends VersionKey {
+  readonly link: DomainLink;
+  readonly ports: PortSet;
+}
+
+/** One verdict counter of the data path. */
+export interface Counter {
+  readonly service: string;
+  readonly version: number;
+  /** Stable name of the verdict, for example `delivered`, `marked`, `unknown_version`, `unmarked`, `spoofed`. */
+  readonly verdict: string;
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+export interface RouterStatus {
+  readonly dataPath: "kernel" | "relay";
+  readonly serviceAddress: string;
+  readonly uplink: string;
+  readonly pid: number;
+  readonly startedAtMs: number;
+  readonly domains: readonly AttachedDomain[];
+  readonly clientPaths: Readonly<Record<string, ClientPath>>;
+  /** Of the services whose policy is not the default. */
+  readonly policies?: Readonly<Record<string, ServicePolicy>>;
+  readonly counters: readonly Counter[];
+}
+
+/** News for the agent. The router only hears; the agent verifies. */
+export type RouterEvent =
+  | {
+      readonly type: "heard";
+      readonly service: string;
+      readonly peerAddress: string;
+      /** What runs at the peer; in a direct mark of a peer where no version runs, one that it has. */
+      readonly senderVersion: number;
+      readonly advertisement: Advertisement;
+      /** The sender runs a version that this node advertises as retired or aborted; it has been told so. */
+      readonly senderObsolete?: true;
+    }
+  | ({ readonly type: "registered"; readonly ports: PortSet } & VersionKey);
+
+/** Every call is idempotent: repeating one that succeeded changes nothing and succeeds. */
+export interface RouterControl {
+  status(): Promise<RouterStatus>;
+  attachDomain(request: VersionKey & { readonly kind: LinkKind }): Promise<DomainLink>;
+  /** Removes the link, its programs, registrations and flows. */
+  detachDomain(key: VersionKey): Promise<void>;
+  /** Adds to what is registered already, from inside the domain or by an earlier call. E_PORT_TAKEN says by whom. */
+  registerPorts(key: VersionKey, ports: PortSet): Promise<void>;
+  setClientPath(service: string, path: ClientPath): Promise<void>;
+  /** Lasts until it is set again. E_BAD_REQUEST where the data path can only deny, and `allow` is asked for. */
+  setPolicy(service: string, policy: ServicePolicy): Promise<void>;
+  /** Client connections that the kernel still carries straight to this version. */
+  directConnections(key: VersionKey): Promise<{ readonly open: number }>;
+  /** Resets them; the last resort when draining does not end. Returns how many. */
+  resetDirectConnections(key: VersionKey): Promise<{ readonly reset: number }>;
+  /** What marks of this service may advertise; the router rotates among them. */
+  setAdvertisements(service: string, advertisements: readonly Advertisement[]): Promise<void>;
+  /** Service addresses of the nodes known to run Version Manager. */
+  setManagedPeers(addresses: readonly string[]): Promise<void>;
+  /** Endless stream of news; starts with everything already heard, so that a restarted agent misses nothing. */
+  events(signal: AbortSignal): AsyncIterable<RouterEvent>;
+}

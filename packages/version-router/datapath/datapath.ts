@@ -1,0 +1,75 @@
+/**
+ * What the router's daemon needs of a data path. `kernel/` is eBPF on tc; `relay/` is sockets of the daemon's process.
+ * Every implementation passes the one compliance suite in `../test/datapath`.
+ *
+ * A data path keeps its state outside the daemon (pinned maps, links, a file), and `open` finds it again. With `kernel`
+ * packets flow while the daemon is down; with `relay` flows end with it, and marked traffic is dropped until it is back.
+ */
+import type {
+  Advertisement,
+  ClientPath,
+  Counter,
+  DomainLink,
+  LinkKind,
+  PortSet,
+  ServicePolicy,
+} from "../control/contract.ts";
+
+/** Who a domain is on this node. `slot` is 0…63, chosen by the daemon, and decides its management address. */
+export interface DomainEntry {
+  readonly slot: number;
+  readonly service: string;
+  /** 16-bit tag of the service name, see `../mark`. */
+  readonly tag: number;
+  readonly version: number;
+  readonly link: LinkKind;
+}
+
+/** A mark that the data path saw and that may teach something. Bounded; the oldest are forgotten first. */
+export interface HeardMark {
+  readonly peerAddress: string;
+  readonly tag: number;
+  readonly senderVersion: number;
+  readonly advertisement: Advertisement;
+  readonly lastHeardMs: number;
+}
+
+export interface DataPathConfig {
+  /** Interface towards the other nodes. */
+  readonly uplink: string;
+  /** The node's service address, an IPv4 address that the uplink bears. */
+  readonly serviceAddress: string;
+  /** Directory of a bpffs for pins. */
+  readonly pinDirectory: string;
+}
+
+export interface DataPath {
+  readonly kind: "kernel" | "relay";
+  /** Loads and attaches, or finds what an earlier daemon left. Throws E_NOT_ROOT, E_NO_DATA_PATH, E_KERNEL. */
+  open(): Promise<void>;
+  /** Idempotent. Makes the interface, its route and its programs; nothing is left when it throws. */
+  attachDomain(domain: DomainEntry): Promise<DomainLink>;
+  detachDomain(slot: number): Promise<void>;
+  /** Domains that survived a restart of the daemon, with their registered ports. */
+  domains(): Promise<readonly (DomainEntry & { readonly domainLink: DomainLink; readonly ports: PortSet })[]>;
+  setPorts(slot: number, ports: PortSet): Promise<void>;
+  setClientPath(service: string, path: ClientPath): Promise<void>;
+  clientPaths(): Promise<Readonly<Record<string, ClientPath>>>;
+  /** Absent where unmanaged peers are always denied. */
+  setPolicy?(service: string, policy: ServicePolicy): Promise<void>;
+  /** Those that are not the default. */
+  policies?(): Promise<Readonly<Record<string, ServicePolicy>>>;
+  /** Client connections carried straight to the domain in this slot. */
+  directConnections(slot: number): Promise<number>;
+  resetDirectConnections(slot: number): Promise<number>;
+  /** The advertisement that marks of this service carry from now on; undefined: the sender's own, as running. */
+  setAdvertisement(tag: number, advertisement: Advertisement | undefined): Promise<void>;
+  setManagedPeers(addresses: readonly string[]): Promise<void>;
+  /** Everything heard that has not been forgotten; cheap enough to ask four times a second. */
+  heard(): Promise<readonly HeardMark[]>;
+  counters(): Promise<readonly Counter[]>;
+  /** Lets go. With `kernel` packets keep flowing. */
+  close(): Promise<void>;
+  /** Removes every program, map, pin, link, route and rule that it made. */
+  destroy(): Promise<void>;
+}

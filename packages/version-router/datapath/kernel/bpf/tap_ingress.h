@@ -1,0 +1,246 @@
+/* What a domain sends: answered (ARP), marked, sent on, handed to the host, or refused. */
+#pragma once
+
+struct arp_ipv4 {
+	struct ethhdr eth;
+	__be16 hardware, protocol;
+	__u8 hardware_bytes, protocol_bytes;
+	__be16 operation;
+	__u8 sender_mac[6];
+	__be32 sender;
+	__u8 target_mac[6];
+	__be32 target;
+} __attribute__((packed));
+
+/*
+ * The host's stack would drop the question: it comes from the host's own address. Only the gateway is answered for,
+ * since nothing else is on the domain's link.
+ */
+static __always_inline int answer_arp(struct __sk_buff *skb, const struct slot *slot)
+{
+	struct arp_ipv4 arp;
+	if (load(skb, 0, &arp, sizeof(arp)) || arp.operation != bpf_htons(1) || arp.target != GATEWAY)
+		return TC_ACT_SHOT;
+	arp.operation = bpf_htons(2);
+	__builtin_memcpy(arp.eth.h_dest, arp.eth.h_source, 6);
+	__builtin_memcpy(arp.eth.h_source, slot->host_mac, 6);
+	__builtin_memcpy(arp.target_mac, arp.sender_mac, 6);
+	__builtin_memcpy(arp.sender_mac, slot->host_mac, 6);
+	arp.target = arp.sender;
+	arp.sender = GATEWAY;
+	if (bpf_skb_store_bytes(skb, 0, &arp, sizeof(arp), 0))
+		return count(skb, slot, V_KERNEL_ERROR, TC_ACT_SHOT);
+	return bpf_redirect(skb->ifindex, 0);
+}
+
+/* Hands the packet to the host's stack under the domain's management address; beyond the host, nftables translates. */
+static __always_inline int to_stack(struct __sk_buff *skb, const struct slot *slot, const struct iphdr *ip,
+				    __u16 verdict)
+{
+	if (rewrite_address(skb, ip->protocol, IP_OFFSET(saddr), ip->saddr, slot->management))
+		return count(skb, slot, V_KERNEL_ERROR, TC_ACT_SHOT);
+	bpf_skb_change_type(skb, PACKET_HOST); /* a hypervisor may have given the interface another MAC address */
+	return count(skb, slot, verdict, TC_ACT_OK);
+}
+
+static __always_inline struct port *find_port(__be16 port, __u8 protocol)
+{
+	struct port_key key = {.port = port, .protocol = protocol};
+	return lookup(ports, &key);
+}
+
+static __always_inline int is_peer(const struct port *port, __u32 number)
+{
+	return port && (port->peer_slots >> (number & 63)) & 1;
+}
+
+static __always_inline int is_client(const struct port *port, __u32 number)
+{
+	return port && (port->client_slots >> (number & 63)) & 1;
+}
+
+/*
+ * From a client port the source stays as it is, also when the server speaks first (a callback): the answer is then
+ * known to be this domain's.
+ */
+static __always_inline int answer_client(struct __sk_buff *skb, const struct config *config, const struct slot *slot,
+					 __u32 number, const struct flow_key *key)
+{
+	__u64 now = bpf_ktime_get_coarse_ns();
+	struct flow *flow = bpf_map_lookup_elem(&tentative, key);
+	int is_live = flow && now - flow->last_seen_ns < UDP_IDLE_NS;
+	if (is_live && flow->slot != number)
+		return count(skb, slot, V_TUPLE_IN_USE, TC_ACT_SHOT);
+	if (is_live)
+		flow->last_seen_ns = now;
+	else if (start_incoming(key, number, ROLE_CLIENT))
+		return count(skb, slot, V_KERNEL_ERROR, TC_ACT_SHOT);
+	return count(skb, slot, V_CLIENT_OUT, to_uplink(config));
+}
+
+static __always_inline int peer_datagram(struct __sk_buff *skb, const struct config *config, const struct slot *slot,
+					 const struct iphdr *ip)
+{
+	if (skb->gso_size)
+		return count(skb, slot, V_OFFLOADED, TC_ACT_SHOT);
+	if (bpf_ntohs(ip->tot_len) + MARK_BYTES > config->uplink_mtu)
+		return count(skb, slot, V_TOO_BIG, TC_ACT_SHOT);
+	if (insert_mark(skb, slot, ip))
+		return count(skb, slot, V_KERNEL_ERROR, TC_ACT_SHOT);
+	return count(skb, slot, V_MARKED, to_uplink(config));
+}
+
+static __always_inline int from_domain_udp(struct __sk_buff *skb, const struct config *config, const struct slot *slot,
+					   __u32 number, const struct iphdr *ip)
+{
+	struct udp_marked h = {};
+	if (load(skb, L4_OFFSET, &h.udp, sizeof(h.udp)) ||
+	    bpf_ntohs(h.udp.len) + IP_BYTES != bpf_ntohs(ip->tot_len))
+		return count(skb, slot, V_MALFORMED, TC_ACT_SHOT);
+	struct port *from = find_port(h.udp.source, IPPROTO_UDP), *to = find_port(h.udp.dest, IPPROTO_UDP);
+	int is_peers = is_peer(from, number) || is_peer(to, number);
+	if (is_peers && lookup(managed, &ip->daddr))
+		return peer_datagram(skb, config, slot, ip);
+	if (is_peers && !allows_unmanaged(slot->tag))
+		return count(skb, slot, V_UNMANAGED, TC_ACT_SHOT);
+	/* Whoever is not known to be managed may be all the same, and would believe it. */
+	struct mark forged = {};
+	find_udp_mark(skb, ip, &h, &forged);
+	if (forged.version)
+		return count(skb, slot, V_SPOOFED, TC_ACT_SHOT);
+	struct flow_key key = {.remote = ip->daddr,
+			       .remote_port = h.udp.dest,
+			       .local_port = h.udp.source,
+			       .protocol = IPPROTO_UDP};
+	if (is_peers || is_client(from, number))
+		return answer_client(skb, config, slot, number, &key);
+	/* Another version's port: NAT would keep the number, and the answer would go to that version. */
+	if (from)
+		return count(skb, slot, V_PORT_NOT_REGISTERED, TC_ACT_SHOT);
+	return to_stack(skb, slot, ip, V_TRANSLATED);
+}
+
+/* A SYN or SYN-ACK to a peer. */
+static __always_inline int mark_and_send(struct __sk_buff *skb, const struct config *config, const struct slot *slot,
+					 struct segment *s)
+{
+	if (!has_room(s))
+		return count(skb, slot, V_NO_ROOM, reset_sender(skb, s));
+	if (add_option(skb, slot, s))
+		return count(skb, slot, V_KERNEL_ERROR, TC_ACT_SHOT);
+	return count(skb, slot, V_MARKED, to_uplink(config));
+}
+
+/* A SYN that is refused leaves no trace in the table. To a node without Version Manager it goes as it is. */
+static __always_inline int open_to_peer(struct __sk_buff *skb, const struct config *config, const struct slot *slot,
+					__u32 number, const struct flow_key *key, struct segment *s)
+{
+	int is_plain = is_open_to(slot->tag, key->remote);
+	__u8 role = is_plain ? ROLE_CLIENT : ROLE_PEER;
+	if ((is_plain || has_room(s)) && start_outgoing(key, number, role, &s->tcp))
+		return count(skb, slot, V_KERNEL_ERROR, TC_ACT_SHOT);
+	return is_plain ? count(skb, slot, V_CLIENT_OUT, to_uplink(config)) : mark_and_send(skb, config, slot, s);
+}
+
+/* A segment of a connection that this domain has, or had. */
+static __always_inline int from_domain_flow(struct __sk_buff *skb, const struct config *config, const struct slot *slot,
+					    struct flow *flow, struct segment *s)
+{
+	if (flow->state == FLOW_REFUSED)
+		return count(skb, slot, V_RESET, reset_sender(skb, s));
+	if (flow->state == FLOW_RESET) {
+		/* What the client was waiting for becomes its reset; what the domain sends next is answered by one. */
+		flow->state = FLOW_REFUSED;
+		return count(skb, slot, V_RESET, store_reset(skb, s) ? TC_ACT_SHOT : to_uplink(config));
+	}
+	see_domain(flow, &s->tcp);
+	if (flow->role == ROLE_CLIENT)
+		return count(skb, slot, V_CLIENT_OUT, to_uplink(config));
+	if (s->tcp.syn)
+		return mark_and_send(skb, config, slot, s);
+	return count(skb, slot, V_PEER_TCP_OUT, to_uplink(config));
+}
+
+static __always_inline int from_domain_tcp(struct __sk_buff *skb, const struct config *config, const struct slot *slot,
+					   __u32 number, const struct frame *frame)
+{
+	struct segment s = {.frame = *frame};
+	if (load(skb, L4_OFFSET, &s.tcp, sizeof(s.tcp)) || is_absurd(&s.tcp) ||
+	    IP_BYTES + s.tcp.doff * 4 > bpf_ntohs(frame->ip.tot_len))
+		return count(skb, slot, V_MALFORMED, TC_ACT_SHOT);
+	struct mark forged = {};
+	if (s.tcp.syn)
+		find_tcp_mark(skb, &s.tcp, &forged);
+	if (forged.version)
+		return count(skb, slot, V_SPOOFED, TC_ACT_SHOT);
+
+	struct flow_key key = {.remote = frame->ip.daddr,
+			       .remote_port = s.tcp.dest,
+			       .local_port = s.tcp.source,
+			       .protocol = IPPROTO_TCP};
+	struct flow *flow = find_flow(&key);
+	struct port *from = find_port(s.tcp.source, IPPROTO_TCP), *to = find_port(s.tcp.dest, IPPROTO_TCP);
+	int opens = s.tcp.syn && !s.tcp.ack, opens_to_peer = opens && is_peer(to, number);
+	if (opens_to_peer && may_replace(flow, number))
+		return open_to_peer(skb, config, slot, number, &key, &s);
+	if (flow && flow->slot == number)
+		return from_domain_flow(skb, config, slot, flow, &s);
+	if (flow && (opens_to_peer || !is_over(flow)))
+		return count(skb, slot, V_TUPLE_IN_USE, reset_sender(skb, &s));
+	if (is_peer(from, number) || is_peer(to, number) || (is_client(from, number) && !opens))
+		return count(skb, slot, V_NO_FLOW, reset_sender(skb, &s));
+	return to_stack(skb, slot, &frame->ip, V_TRANSLATED);
+}
+
+static __always_inline __u16 shortest(__u8 protocol)
+{
+	if (protocol == IPPROTO_TCP)
+		return IP_BYTES + sizeof(struct tcphdr);
+	return protocol == IPPROTO_UDP ? IP_BYTES + sizeof(struct udphdr) : IP_BYTES;
+}
+
+SEC("tc")
+int tap_ingress(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex;
+	__u32 *found = lookup(interfaces, &ifindex);
+	struct config *config = configuration();
+	if (!found || !config)
+		return TC_ACT_SHOT;
+	__u32 number = *found;
+	struct slot *slot = slot_at(number);
+	struct frame f;
+	if (!slot)
+		return TC_ACT_SHOT;
+	if (load(skb, 0, &f.eth, sizeof(f.eth)))
+		return count(skb, slot, V_MALFORMED, TC_ACT_SHOT);
+	if (f.eth.h_proto == bpf_htons(ETH_P_ARP))
+		return answer_arp(skb, slot);
+	if (f.eth.h_proto == bpf_htons(ETH_P_IPV6))
+		return count(skb, slot, V_IPV6, TC_ACT_SHOT);
+	if (f.eth.h_proto != bpf_htons(ETH_P_IP) || skb->vlan_present)
+		return count(skb, slot, V_OTHER_PROTOCOL, TC_ACT_SHOT);
+	if (load(skb, 0, &f.eth, L4_OFFSET) || f.ip.version != 4 || f.ip.ihl != 5 ||
+	    bpf_ntohs(f.ip.tot_len) + ETH_BYTES > skb->len || bpf_ntohs(f.ip.tot_len) < shortest(f.ip.protocol))
+		return count(skb, slot, V_MALFORMED, TC_ACT_SHOT);
+	if (f.ip.saddr != config->address)
+		return count(skb, slot, V_SPOOFED, TC_ACT_SHOT);
+	if (f.ip.frag_off & IP_FRAGMENT)
+		return count(skb, slot, V_FRAGMENT, TC_ACT_SHOT);
+	if (f.ip.daddr == GATEWAY)
+		return to_stack(skb, slot, &f.ip, V_TO_HOST);
+	if (is_private_to_node(f.ip.daddr) || f.ip.daddr == config->address)
+		return count(skb, slot, V_PRIVATE_ADDRESS, TC_ACT_SHOT);
+	if (f.ip.protocol == IPPROTO_TCP)
+		return from_domain_tcp(skb, config, slot, number, &f);
+	if (f.ip.protocol == IPPROTO_UDP)
+		return from_domain_udp(skb, config, slot, number, &f.ip);
+	if (f.ip.protocol == IPPROTO_ICMP) {
+		struct icmp_error error;
+		int is_error = load_error(skb, &error);
+		struct flow *flow = is_error ? find_quoted_flow(&error, config->address, 1) : 0;
+		if (flow && flow->slot == number)
+			return count(skb, slot, V_ICMP_ERROR, to_uplink(config));
+	}
+	return to_stack(skb, slot, &f.ip, V_TRANSLATED);
+}

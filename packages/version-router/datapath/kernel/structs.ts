@@ -1,0 +1,123 @@
+/** The maps of bpf/maps.h, mirrored here and nowhere else; the unit test compares them with the compiled object. */
+import { be16, ipv4, mac, pad, scalar, struct, text, u16, u32, u64, u8 } from "./struct-codec.ts";
+
+/** Raise it with every change of a struct or map: pins of another layout are refused. */
+export const LAYOUT = 2;
+export const SLOTS = 64;
+export const SERVICE_NAME_BYTES_MAX = 63;
+
+export const PROTOCOL = { tcp: 6, udp: 17 } as const;
+export const PATH = { none: 0, direct: 1, proxy: 2, closed: 3 } as const;
+export const ROLE = { peer: 0, client: 1 } as const;
+export const FLOW = { opening: 0, open: 1, closed: 2, refused: 3, reset: 4 } as const;
+export const SEEN = { domainFin: 1, remoteFin: 2, domainSyn: 4, proof: 8 } as const;
+
+/** Stable names of `enum verdict`, in its order. What each means: docs/WIRE.md. */
+export const VERDICTS = [
+  "marked",
+  "delivered",
+  "peer_tcp_out",
+  "peer_tcp_in",
+  "client_in",
+  "client_out",
+  "icmp_error",
+  "translated",
+  "to_host",
+  "spoofed",
+  "private_address",
+  "malformed",
+  "fragment",
+  "ipv6",
+  "other_protocol",
+  "offloaded",
+  "too_big",
+  "no_room",
+  "tuple_in_use",
+  "no_flow",
+  "unmanaged",
+  "unmarked",
+  "unknown_version",
+  "wrong_version",
+  "port_not_registered",
+  "reset",
+  "kernel_error",
+] as const;
+
+export const config = struct({
+  layout: u32,
+  uplink: u32,
+  address: ipv4,
+  uplink_mtu: u32,
+  forwarding_was: u8,
+  pad: pad(3),
+});
+
+export const slot = struct({
+  ifindex: u32,
+  version: u32,
+  management: ipv4,
+  tag: u16,
+  link: u8,
+  pad: pad(1),
+  guest_mac: mac,
+  host_mac: mac,
+  service: text(SERVICE_NAME_BYTES_MAX + 1),
+});
+
+export const domainKey = struct({ version: u32, tag: u16, pad: pad(2) });
+
+export const service = struct({
+  advertisement: u32,
+  path_version: u32,
+  path: u8,
+  open_to_unmanaged: u8,
+  pad: pad(2),
+  name: text(SERVICE_NAME_BYTES_MAX + 1),
+});
+
+export const portKey = struct({ port: be16, protocol: u8, pad: pad(1) });
+
+export const port = struct({ peer_slots: u64, client_slots: u64, tag: u32, pad: pad(4) });
+
+export const flowKey = struct({
+  remote: ipv4,
+  remote_port: be16,
+  local_port: be16,
+  protocol: u8,
+  pad: pad(3),
+});
+
+export const flow = struct({
+  last_seen_ns: u64,
+  slot: u8,
+  state: u8,
+  role: u8,
+  /** Bits, see SEEN. */
+  seen: u8,
+  domain_syn: u32,
+});
+
+export const heardKey = struct({ peer: ipv4, tag: u32, version: u32, advertisement: u32 });
+
+export const counterKey = struct({ version: u32, tag: u16, verdict: u16 });
+
+export const counter = struct({ packets: u64, bytes: u64 });
+
+export const number32 = scalar(u32);
+export const number64 = scalar(u64);
+export const address = scalar(ipv4);
+
+/** Every map: key, value, entries, and whether each processor has its own value. */
+export const MAPS = {
+  config: { key: number32, value: config, entries: 1, perCpu: false },
+  slots: { key: number32, value: slot, entries: SLOTS, perCpu: false },
+  interfaces: { key: number32, value: number32, entries: SLOTS, perCpu: false },
+  domains: { key: domainKey, value: number32, entries: SLOTS, perCpu: false },
+  services: { key: number32, value: service, entries: 1024, perCpu: false },
+  ports: { key: portKey, value: port, entries: 4096, perCpu: false },
+  flows: { key: flowKey, value: flow, entries: 65_536, perCpu: false },
+  tentative: { key: flowKey, value: flow, entries: 65_536, perCpu: false },
+  heard: { key: heardKey, value: number64, entries: 4096, perCpu: false },
+  counters: { key: counterKey, value: counter, entries: 8192, perCpu: true },
+  managed: { key: address, value: number32, entries: 131_072, perCpu: false },
+} as const;

@@ -1,0 +1,186 @@
+/**
+ * Datagrams: marked on their way out, delivered by their mark on the way in, or a client's. Each goes on as a whole
+ * packet under its true source, from the buffer in which it came: the mark is written in front of it, or skipped.
+ */
+import { UDP_MARK_BYTES, decodeUdpMark, encodeUdpMark } from "../../mark/index.ts";
+import { ClientFlows } from "./client-flows.ts";
+import { MessageBatch } from "./message-batch.ts";
+import { HEADER_BYTES, writeHeaders } from "./packet.ts";
+import { INTERFACE_NETWORK } from "./routes.ts";
+import { formatAddress } from "./endpoint.ts";
+import { listenForDatagrams, openRaw } from "./sockets.ts";
+import { ERRNO, sys } from "./system-calls.ts";
+import { NOBODY } from "./tally.ts";
+import type { Poller } from "./poller.ts";
+import type { RoutedDomain, Routes } from "./routes.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { Counted, Tally } from "./tally.ts";
+
+const BATCH = 64;
+/** Room for jumbo frames; longer datagrams have been fragments, and are refused. */
+const PLACE_BYTES = 9216;
+/** A payload is received here, so that headers and a mark fit in front of it. */
+const PAYLOAD_AT = HEADER_BYTES + UDP_MARK_BYTES;
+/** Batches in a row, before streams have their turn. */
+const BATCHES_PER_TURN = 8;
+
+export class Datagrams {
+  readonly listener = listenForDatagrams();
+  readonly flows: ClientFlows;
+  readonly #raw = openRaw(0);
+  readonly #received = new MessageBatch(BATCH, PLACE_BYTES);
+  /** Sends from the same bytes. */
+  readonly #sending = new MessageBatch(BATCH, PLACE_BYTES, this.#received.bytes);
+  readonly #tally: Tally;
+  readonly #routes: () => Routes;
+  readonly #nowMs: () => number;
+  readonly #uplinkMtu: number;
+  #queued = 0;
+  #hasMore = false;
+
+  constructor(poller: Poller, tally: Tally, routes: () => Routes, nowMs: () => number, uplinkMtu: number) {
+    this.#tally = tally;
+    this.#routes = routes;
+    this.#nowMs = nowMs;
+    this.#uplinkMtu = uplinkMtu;
+    this.flows = new ClientFlows(nowMs);
+    poller.add(this.listener, { onReady: () => this.turn() });
+  }
+
+  get isBusy(): boolean {
+    return this.#hasMore;
+  }
+
+  /** Takes in what is there. */
+  turn(): void {
+    for (let batch = 0; batch < BATCHES_PER_TURN; batch += 1) {
+      const count = this.#received.receive(this.listener, PAYLOAD_AT);
+      this.#hasMore = count === BATCH;
+      for (let index = 0; index < count; index += 1) this.#take(index);
+      this.#flush();
+      if (!this.#hasMore) return;
+    }
+  }
+
+  close(): void {
+    sys.close(this.listener);
+    sys.close(this.#raw);
+  }
+
+  #take(index: number): void {
+    const source = this.#received.sender(index);
+    const destination = this.#received.originalDestination(index);
+    if (destination === undefined) return;
+    const bytes = this.#received.lengthOf(index);
+    const isDomains = source.address >>> 16 === INTERFACE_NETWORK;
+    const datagram: Datagram = {
+      at: index * PLACE_BYTES + PAYLOAD_AT,
+      bytes,
+      source,
+      destination,
+    };
+    if (this.#received.wasCut(index)) this.#tally.count(NOBODY, "too_big", bytes);
+    else if (isDomains) this.#fromDomain(datagram);
+    else this.#fromUplink(datagram);
+  }
+
+  #fromDomain(datagram: Datagram): void {
+    const { source, destination, bytes } = datagram;
+    const routes = this.#routes();
+    const domain = routes.at(source.address);
+    if (domain === undefined) return;
+    const asNode = { address: routes.serviceAddress, port: source.port };
+    const isPeers =
+      routes.isPeerPort(domain, "udp", source.port) || routes.isPeerPort(domain, "udp", destination.port);
+    if (isPeers) return this.#mark(datagram, routes, domain, asNode);
+    if (!routes.isClientPort(domain, "udp", source.port))
+      return this.#tally.count(domain, "port_not_registered", bytes);
+    if (!this.flows.answer(destination, source.port, domain.slot))
+      return this.#tally.count(domain, "tuple_in_use", bytes);
+    this.#send(datagram.at, bytes, asNode, destination, domain, "client_out");
+  }
+
+  #mark({ at, bytes, destination }: Datagram, routes: Routes, domain: RoutedDomain, asNode: Endpoint): void {
+    if (!routes.isManaged(destination.address)) return this.#tally.count(domain, "unmanaged", bytes);
+    if (HEADER_BYTES + UDP_MARK_BYTES + bytes > this.#uplinkMtu)
+      return this.#tally.count(domain, "too_big", bytes);
+    this.#received.bytes.set(encodeUdpMark(routes.markOf(domain)), at - UDP_MARK_BYTES);
+    this.#send(at - UDP_MARK_BYTES, bytes + UDP_MARK_BYTES, asNode, destination, domain, "marked");
+  }
+
+  #fromUplink(datagram: Datagram): void {
+    const { at, bytes, source, destination } = datagram;
+    const routes = this.#routes();
+    const mark = decodeUdpMark(this.#received.bytes.subarray(at, at + bytes));
+    if (mark !== undefined && routes.knowsService(mark.tag))
+      this.#tally.hear(formatAddress(source.address), mark, this.#nowMs());
+    const isPeers = routes.isAnyPeerPort("udp", source.port) || routes.isAnyPeerPort("udp", destination.port);
+    if (mark !== undefined && isPeers) {
+      const domain = routes.ofMark(mark);
+      const tag = routes.knowsService(mark.tag) ? mark.tag : 0;
+      if (domain === undefined) this.#tally.count({ tag, version: 0 }, "unknown_version", bytes);
+      else this.#deliver(datagram, routes, domain);
+    } else if (routes.isAnyClientPort("udp", destination.port)) {
+      this.#fromClient(datagram, routes);
+    } else {
+      const tag = routes.tagOfPort("udp", destination.port);
+      this.#tally.count({ tag, version: 0 }, "unmarked", bytes);
+    }
+  }
+
+  #deliver({ at, bytes, source, destination }: Datagram, routes: Routes, domain: RoutedDomain): void {
+    const isRegistered =
+      routes.isPeerPort(domain, "udp", source.port) || routes.isPeerPort(domain, "udp", destination.port);
+    if (!isRegistered) return this.#tally.count(domain, "port_not_registered", bytes);
+    const inDomain = { address: domain.address, port: destination.port };
+    this.#send(at + UDP_MARK_BYTES, bytes - UDP_MARK_BYTES, source, inDomain, domain, "delivered");
+  }
+
+  #fromClient({ at, bytes, source, destination }: Datagram, routes: Routes): void {
+    const slot = this.flows.ask(
+      source,
+      destination.port,
+      () => routes.clientDomain("udp", destination.port)?.slot,
+    );
+    const domain = slot === undefined ? undefined : routes.inSlot(slot);
+    // The path leads to the host by now: nftables sends the next one there.
+    if (domain === undefined) return;
+    const inDomain = { address: domain.address, port: destination.port };
+    this.#send(at, bytes, source, inDomain, domain, "client_in");
+  }
+
+  /** Queues `bytes` of payload from `at`; the headers go in front of it. */
+  #send(
+    at: number,
+    bytes: number,
+    source: Endpoint,
+    destination: Endpoint,
+    who: Counted,
+    verdict: string,
+  ): void {
+    const packet = at - HEADER_BYTES;
+    writeHeaders(this.#received.bytes, packet, source, destination, bytes);
+    this.#sending.setPacket(this.#queued, packet, HEADER_BYTES + bytes, destination);
+    this.#queued += 1;
+    this.#tally.count(who, verdict, bytes);
+  }
+
+  /** What cannot be sent now is lost, as on any full queue; the rest of the batch goes on. */
+  #flush(): void {
+    for (let first = 0; first < this.#queued;) {
+      const sent = this.#sending.send(this.#raw, first, this.#queued);
+      if (sent < 0 && sent !== -ERRNO.EAGAIN && sent !== -ERRNO.EINTR)
+        this.#tally.count(NOBODY, sent === -ERRNO.EMSGSIZE ? "too_big" : "kernel_error", 0);
+      first += Math.max(sent, 1);
+    }
+    this.#queued = 0;
+  }
+}
+
+/** A datagram in the batch: `bytes` of payload from `at`. */
+interface Datagram {
+  readonly at: number;
+  readonly bytes: number;
+  readonly source: Endpoint;
+  readonly destination: Endpoint;
+}

@@ -1,0 +1,67 @@
+/** Runs one suite as a child process, shows its output, and counts. */
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+
+export interface Count {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+/** A tool whose exit status is the verdict counts as one test. */
+export async function runCheck(command: readonly string[]): Promise<Count> {
+  const [program = "", ...words] = command;
+  const status = await run(program, words, (line) => process.stdout.write(`${line}\n`));
+  return { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 };
+}
+
+/** tap ends with `# { total: 98, pass: 97, fail: 1, skip: 0 }`. */
+const totals = /^# \{ (total: .*) \}$/;
+
+export async function runTap(
+  files: readonly string[],
+  options: { readonly jobs: number; readonly timeoutS: number },
+): Promise<Count> {
+  if (files.length === 0) return { passed: 0, failed: 0, skipped: 0 };
+  const count: Count = { passed: 0, failed: 0, skipped: 0 };
+  const words = [
+    "run",
+    "--reporter=tap",
+    `--jobs=${options.jobs}`,
+    `--timeout=${options.timeoutS}`,
+    ...files,
+  ];
+  const status = await run("tap", words, (line) => {
+    const found = totals.exec(line)?.[1];
+    if (found !== undefined) {
+      const number = (name: string) => Number(new RegExp(`\\b${name}: (\\d+)`).exec(found)?.[1] ?? 0);
+      count.passed = number("pass");
+      count.failed = number("fail");
+      count.skipped = number("skip") + number("todo");
+    } else if (isWorthShowing(line)) {
+      process.stdout.write(`${line}\n`);
+    }
+  });
+  // A runner that fails without a failed test (a crash, a time-out) must not count as success.
+  if (status !== 0 && count.failed === 0) count.failed = 1;
+  return count;
+}
+
+/** Passing assertions fill screens; files, failures with their details, and skips are what a person looks for. */
+function isWorthShowing(line: string): boolean {
+  if (/ # (SKIP|TODO)/i.test(line)) return true;
+  return line.trim() !== "" && !/^\s+ok |^\s*# Subtest|^\s*1\.\.|^TAP version/.test(line);
+}
+
+function run(program: string, words: readonly string[], onLine: (line: string) => void): Promise<number> {
+  const path = `${process.cwd()}/node_modules/.bin:${process.env["PATH"] ?? ""}`;
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, words, {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, PATH: path, NO_COLOR: "1", FORCE_COLOR: "0" },
+    });
+    createInterface({ input: child.stdout }).on("line", onLine);
+    child.once("error", reject);
+    child.once("close", (status) => resolve(status ?? 1));
+  });
+}
