@@ -38,7 +38,7 @@ const LINK_NAMES = /^(vm-|vnet\d|uplink$|wire$)/;
 
 /** Names of the data path's eBPF programs and of its maps, as in `router.bpf.c` and `maps.h`. */
 const BPF_NAMES =
-  /^(tap_ingress|tap_egress|uplink_ingress|config|slots|interfaces|domains|services|ports|flows|heard|counters|managed)$/;
+  /^(tap_ingress|tap_egress|uplink_ingress|config|slots|interfaces|domains|services|ports|flows|tentative|heard|counters|managed)$/;
 
 const NFT_TABLES = /version.manager/;
 
