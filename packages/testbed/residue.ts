@@ -37,8 +37,8 @@ export interface ResidueEntry {
 const LINK_NAMES = /^(vm-|vnet\d|uplink$|wire$)/;
 
 /** Names of the data path's eBPF programs and of its maps, as in `router.bpf.c` and `maps.h`. */
-const BPF_NAMES =
-  /^(tap_ingress|tap_egress|uplink_ingress|config|slots|interfaces|domains|services|ports|flows|tentative|heard|counters|managed)$/;
+export const BPF_NAMES =
+  /^(tap_ingress|tap_egress|uplink_ingress|config|slots|interfaces|domains|services|ports|flows|tentative|heard|counters|peer_counters|tracing|trace_packet|trace_lost|trace_queue|managed)$/;
 
 const NFT_TABLES = /version.manager/;
 

@@ -9,12 +9,12 @@ import { RouterError } from "../../errors.ts";
 import { BpfMap } from "./bpf-map.ts";
 import { run } from "./command.ts";
 import { BPF_OBJECT } from "./object-file.ts";
-import { LAYOUT, MAPS } from "./structs.ts";
+import { LAYOUT, MAPS, type PROGRAMS } from "./structs.ts";
 import type { MapType } from "./bpf-map.ts";
 
 const BPF_FS_MAGIC = 0xcafe4a11;
 
-export type ProgramName = "tap_ingress" | "tap_egress" | "uplink_ingress";
+export type ProgramName = (typeof PROGRAMS)[number];
 export type MapName = keyof typeof MAPS;
 export type Maps = {
   readonly [N in MapName]: (typeof MAPS)[N] extends MapType<infer K, infer V> ? BpfMap<K, V> : never;
@@ -71,6 +71,11 @@ export class Pins {
       tentative: open("tentative", MAPS.tentative),
       heard: open("heard", MAPS.heard),
       counters: open("counters", MAPS.counters),
+      peer_counters: open("peer_counters", MAPS.peer_counters),
+      tracing: open("tracing", MAPS.tracing),
+      trace_packet: open("trace_packet", MAPS.trace_packet),
+      trace_lost: open("trace_lost", MAPS.trace_lost),
+      trace_queue: open("trace_queue", MAPS.trace_queue),
       managed: open("managed", MAPS.managed),
     };
   }

@@ -1,15 +1,17 @@
 /** The maps of bpf/maps.h, mirrored here and nowhere else; the unit test compares them with the compiled object. */
-import { be16, ipv4, mac, pad, scalar, struct, text, u16, u32, u64, u8 } from "./struct-codec.ts";
+import { address128, be16, ipv4, mac, pad, scalar, struct, text, u16, u32, u64, u8 } from "./struct-codec.ts";
 
 /** Raise it with every change of a struct or map: pins of another layout are refused. */
-export const LAYOUT = 2;
+export const LAYOUT = 3;
 export const SLOTS = 64;
 export const SERVICE_NAME_BYTES_MAX = 63;
 
+export const PROGRAMS = ["tap_ingress", "tap_egress", "uplink_ingress"] as const;
 export const PROTOCOL = { tcp: 6, udp: 17 } as const;
 export const PATH = { none: 0, direct: 1, proxy: 2, closed: 3 } as const;
 export const ROLE = { peer: 0, client: 1 } as const;
 export const FLOW = { opening: 0, open: 1, closed: 2, refused: 3, reset: 4 } as const;
+export const HOOK = { tap_ingress: 0, tap_egress: 1, uplink_ingress: 2 } as const;
 export const SEEN = { domainFin: 1, remoteFin: 2, domainSyn: 4, proof: 8 } as const;
 
 /** Stable names of `enum verdict`, in its order. What each means: docs/WIRE.md. */
@@ -36,6 +38,7 @@ export const VERDICTS = [
   "no_flow",
   "unmanaged",
   "unmarked",
+  "option_stripped",
   "unknown_version",
   "wrong_version",
   "port_not_registered",
@@ -103,6 +106,44 @@ export const counterKey = struct({ version: u32, tag: u16, verdict: u16 });
 
 export const counter = struct({ packets: u64, bytes: u64 });
 
+export const peerKey = struct({ peer: address128, version: u32, tag: u16, verdict: u16 });
+
+/** A field of 0 asks for anything; the address for that is "::", and verdicts are numbered from 1. */
+export const tracing = struct({
+  since_ns: u64,
+  until_ns: u64,
+  peer: address128,
+  version: u32,
+  tag: u16,
+  verdict: u16,
+  port: be16,
+  protocol: u8,
+  pad: pad(5),
+});
+
+export const traceRecord = struct({
+  time_ns: u64,
+  source: address128,
+  destination: address128,
+  ifindex: u32,
+  bytes: u32,
+  version: u32,
+  mark_version: u32,
+  mark_advertisement: u32,
+  tag: u16,
+  mark_tag: u16,
+  source_port: be16,
+  destination_port: be16,
+  verdict: u16,
+  ethertype: be16,
+  hook: u8,
+  protocol: u8,
+  flags: u8,
+  pad: pad(5),
+});
+
+/** The key of a queue. */
+export const nothing = struct({});
 export const number32 = scalar(u32);
 export const number64 = scalar(u64);
 export const address = scalar(ipv4);
@@ -119,5 +160,10 @@ export const MAPS = {
   tentative: { key: flowKey, value: flow, entries: 65_536, perCpu: false },
   heard: { key: heardKey, value: number64, entries: 4096, perCpu: false },
   counters: { key: counterKey, value: counter, entries: 8192, perCpu: true },
+  peer_counters: { key: peerKey, value: counter, entries: 8192, perCpu: true },
+  tracing: { key: number32, value: tracing, entries: 1, perCpu: false },
+  trace_packet: { key: number32, value: traceRecord, entries: 1, perCpu: true },
+  trace_lost: { key: number32, value: number64, entries: 1, perCpu: true },
+  trace_queue: { key: nothing, value: traceRecord, entries: 8192, perCpu: false },
   managed: { key: address, value: number32, entries: 131_072, perCpu: false },
 } as const;

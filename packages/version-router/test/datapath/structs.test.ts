@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import t from "tap";
 import { BPF_OBJECT } from "../../datapath/kernel/object-file.ts";
 import * as structs from "../../datapath/kernel/structs.ts";
+import { address128 } from "../../datapath/kernel/struct-codec.ts";
 import type { Struct } from "../../datapath/kernel/struct-codec.ts";
 
 interface BtfType {
@@ -59,6 +60,9 @@ const MIRRORED: Readonly<Record<string, Struct<unknown>>> = {
   heard_key: structs.heardKey,
   counter_key: structs.counterKey,
   counter: structs.counter,
+  peer_key: structs.peerKey,
+  tracing: structs.tracing,
+  trace_record: structs.traceRecord,
 };
 
 t.test("sizes and offsets of every struct", { skip }, async (t) => {
@@ -82,13 +86,15 @@ t.test("maps: keys, values and numbers of entries", { skip }, async (t) => {
       return byId.get(byId.get(id ?? -1)?.type_id ?? -1);
     };
     t.equal(member("max_entries")?.nr_elems, map.entries, `entries of ${name}`);
-    t.equal(sizeOf(byId, member("key")), map.key.bytes, `key of ${name}`);
+    t.equal(sizeOf(byId, member("key")) ?? 0, map.key.bytes, `key of ${name}`);
     t.equal(sizeOf(byId, member("value")), map.value.bytes, `value of ${name}`);
   }
 });
 
 t.test("enumerations, which leave no type information, by the source", async (t) => {
-  const source = readFileSync(new URL("../../datapath/kernel/bpf/maps.h", import.meta.url), "utf8");
+  const source = ["maps.h", "trace.h"]
+    .map((file) => readFileSync(new URL(`../../datapath/kernel/bpf/${file}`, import.meta.url), "utf8"))
+    .join("");
   const names = (name: string, prefix: string): string[] => {
     const body = new RegExp(`enum ${name} \\{([^}]*)\\}`).exec(source)?.[1] ?? "";
     return [...body.matchAll(/\w+/g)].map(([constant]) => constant.slice(prefix.length).toLowerCase());
@@ -97,7 +103,8 @@ t.test("enumerations, which leave no type information, by the source", async (t)
   t.same(names("client_path", "PATH_"), Object.keys(structs.PATH));
   t.same(names("flow_role", "ROLE_"), Object.keys(structs.ROLE));
   t.same(names("flow_state", "FLOW_"), Object.keys(structs.FLOW));
-  for (const numbers of [structs.PATH, structs.ROLE, structs.FLOW]) {
+  t.same(names("trace_hook", "HOOK_"), Object.keys(structs.HOOK));
+  for (const numbers of [structs.PATH, structs.ROLE, structs.FLOW, structs.HOOK]) {
     t.same(Object.values(numbers), [...Object.keys(numbers).keys()]);
   }
 });
@@ -116,6 +123,25 @@ t.test("values survive the round trip", async (t) => {
   };
   t.same(structs.slot.decode(structs.slot.encode(slot)), slot);
   t.throws(() => structs.slot.encode({ ...slot, service: "x".repeat(64) }), RangeError);
+});
+
+t.test("addresses of both families", async (t) => {
+  for (const address of [
+    "10.78.0.1",
+    "255.0.0.1",
+    "::",
+    "::1",
+    "2001:db8::5",
+    "fe80::1:0:0:2",
+    "1:2:3:4:5:6:7:8",
+  ]) {
+    const bytes = Buffer.alloc(16);
+    address128.write(bytes, 0, address);
+    t.equal(address128.read(bytes, 0), address);
+  }
+  const mapped = Buffer.alloc(16);
+  address128.write(mapped, 0, "10.78.0.1");
+  t.equal(mapped.toString("hex"), "00000000000000000000ffff0a4e0001");
 });
 
 function sizeOf(byId: ReadonlyMap<number, BtfType>, type: BtfType | undefined): number | undefined {

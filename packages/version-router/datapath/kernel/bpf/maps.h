@@ -114,6 +114,7 @@ enum verdict {
 	V_NO_FLOW,
 	V_UNMANAGED,
 	V_UNMARKED,
+	V_OPTION_STRIPPED,
 	V_UNKNOWN_VERSION,
 	V_WRONG_VERSION,
 	V_PORT_NOT_REGISTERED,
@@ -184,6 +185,9 @@ static __always_inline int is_open_to(__u32 tag, __be32 remote)
 	return !lookup(managed, &remote) && allows_unmanaged(tag);
 }
 
+#include "peers.h"
+#include "trace.h"
+
 /* Counts, and gives `action` back, so that a caller can write `return count(…, TC_ACT_SHOT)`. */
 static __always_inline int count(struct __sk_buff *skb, const struct slot *slot, __u16 verdict, int action)
 {
@@ -202,6 +206,8 @@ static __always_inline int count(struct __sk_buff *skb, const struct slot *slot,
 		counter->packets += 1;
 		counter->bytes += skb->len;
 	}
+	count_peer(skb, key.version, key.tag, verdict);
+	trace_verdict(skb, key.version, key.tag, verdict);
 	return action;
 }
 

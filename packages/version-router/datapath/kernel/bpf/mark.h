@@ -57,6 +57,7 @@ static __always_inline void read_mark(struct mark *mark, __be32 sender, __be32 a
 	mark->version = word & VERSION_BITS;
 	mark->advertisement = bpf_ntohl(advertisement);
 	mark->tag = bpf_ntohs(tag);
+	trace_mark(mark->tag, mark->version, mark->advertisement);
 }
 
 /* Remembers what a mark teaches; only of services that this node knows, so that the map stays theirs. */

@@ -4,6 +4,8 @@
 SEC("tc")
 int tap_egress(struct __sk_buff *skb)
 {
+	trace_begin(skb, HOOK_TAP_EGRESS);
+	remember_peer(skb, 0);
 	__u32 ifindex = skb->ifindex;
 	__u32 *number = lookup(interfaces, &ifindex);
 	struct slot *slot = number ? slot_at(*number) : 0;

@@ -202,6 +202,8 @@ static __always_inline __u16 shortest(__u8 protocol)
 SEC("tc")
 int tap_ingress(struct __sk_buff *skb)
 {
+	trace_begin(skb, HOOK_TAP_INGRESS);
+	remember_peer(skb, 0);
 	__u32 ifindex = skb->ifindex;
 	__u32 *found = lookup(interfaces, &ifindex);
 	struct config *config = configuration();
@@ -223,6 +225,7 @@ int tap_ingress(struct __sk_buff *skb)
 	if (load(skb, 0, &f.eth, L4_OFFSET) || f.ip.version != 4 || f.ip.ihl != 5 ||
 	    bpf_ntohs(f.ip.tot_len) + ETH_BYTES > skb->len || bpf_ntohs(f.ip.tot_len) < shortest(f.ip.protocol))
 		return count(skb, slot, V_MALFORMED, TC_ACT_SHOT);
+	remember_peer(skb, f.ip.daddr);
 	if (f.ip.saddr != config->address)
 		return count(skb, slot, V_SPOOFED, TC_ACT_SHOT);
 	if (f.ip.frag_off & IP_FRAGMENT)

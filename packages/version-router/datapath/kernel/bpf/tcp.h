@@ -52,6 +52,7 @@ static __always_inline int add_option(struct __sk_buff *skb, const struct slot *
 		.advertisement = advertisement_word(slot),
 		.tag = bpf_htons(slot->tag),
 	};
+	trace_mark(slot->tag, slot->version, bpf_ntohl(option.advertisement));
 	if (bpf_skb_change_tail(skb, L4_OFFSET + header + MARK_BYTES, 0))
 		return -1;
 	if (bpf_skb_store_bytes(skb, L4_OFFSET + header, &option, sizeof(option), 0))

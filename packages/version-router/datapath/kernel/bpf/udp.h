@@ -46,6 +46,7 @@ static __always_inline int insert_mark(struct __sk_buff *skb, const struct slot 
 	h.mark.tag = bpf_htons(slot->tag);
 	h.mark.sender = sender_word(slot);
 	h.mark.advertisement = advertisement_word(slot);
+	trace_mark(slot->tag, slot->version, bpf_ntohl(h.mark.advertisement));
 	if (h.udp.check)
 		balance(&h, ip);
 	h.udp.len = bpf_htons(bpf_ntohs(h.udp.len) + MARK_BYTES);

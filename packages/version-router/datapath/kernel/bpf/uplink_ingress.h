@@ -99,6 +99,12 @@ static __always_inline int from_uplink_udp(struct __sk_buff *skb, const struct i
 	return TC_ACT_OK;
 }
 
+/* A managed peer marks every SYN and SYN-ACK: somebody on the way has taken the option out. */
+static __always_inline __u16 unmarked(__be32 remote)
+{
+	return lookup(managed, &remote) ? V_OPTION_STRIPPED : V_UNMARKED;
+}
+
 /* A marked SYN. To a port for clients only it is refused, too: whoever marks is a peer. */
 static __always_inline int peer_opens(struct __sk_buff *skb, struct segment *s, const struct mark *mark,
 				      const struct port *port, const struct flow_key *key, const struct flow *flow)
@@ -147,10 +153,10 @@ static __always_inline int from_uplink_flow(struct __sk_buff *skb, struct segmen
 	/* A node that was thought to have no Version Manager may answer by a mark: it must be the right one, too. */
 	int must_match = s->tcp.syn && (flow->role == ROLE_PEER || mark->version);
 	if (must_match && (mark->tag != slot->tag || mark->version != slot->version)) {
-		count(skb, slot, mark->version ? V_WRONG_VERSION : V_UNMARKED, 0);
 		/* Once a connection is open, no right answer comes late: anybody may have sent this one. */
 		if (flow->state != FLOW_OPENING)
-			return TC_ACT_SHOT;
+			return count(skb, slot, mark->version ? V_WRONG_VERSION : V_UNMARKED, TC_ACT_SHOT);
+		count(skb, slot, mark->version ? V_WRONG_VERSION : unmarked(s->frame.ip.saddr), 0);
 		/* The domain's connect() fails now; the peer is told when it asks again. */
 		flow->state = FLOW_REFUSED;
 		return store_reset(skb, s) ? TC_ACT_SHOT : to_domain(skb, slot);
@@ -185,7 +191,7 @@ static __always_inline int from_uplink_tcp(struct __sk_buff *skb, const struct f
 		return peer_opens(skb, &s, &mark, port, &key, flow);
 	if (port->client_slots || is_open(port, frame->ip.saddr))
 		return client_opens(skb, &s, port, &key, flow);
-	return count_tag(skb, port->tag, V_UNMARKED, reset_sender(skb, &s));
+	return count_tag(skb, port->tag, unmarked(frame->ip.saddr), reset_sender(skb, &s));
 }
 
 static __always_inline int from_uplink_icmp(struct __sk_buff *skb, const struct config *config)
@@ -215,6 +221,7 @@ static __always_inline int asks_for_gateway(struct __sk_buff *skb)
 SEC("tc")
 int uplink_ingress(struct __sk_buff *skb)
 {
+	trace_begin(skb, HOOK_UPLINK_INGRESS);
 	struct config *config = configuration();
 	struct frame f;
 	if (!config || load(skb, 0, &f.eth, sizeof(f.eth)))
@@ -223,6 +230,7 @@ int uplink_ingress(struct __sk_buff *skb)
 		return asks_for_gateway(skb) ? TC_ACT_SHOT : TC_ACT_OK;
 	if (f.eth.h_proto != bpf_htons(ETH_P_IP) || load(skb, 0, &f.eth, L4_OFFSET))
 		return TC_ACT_OK;
+	remember_peer(skb, f.ip.saddr);
 	/* Management addresses end at this node: nobody outside may borrow or reach one. */
 	if (is_link_local(f.ip.saddr) || is_link_local(f.ip.daddr))
 		return count(skb, 0, V_PRIVATE_ADDRESS, TC_ACT_SHOT);

@@ -26,6 +26,7 @@ export class Tables {
     }
     for (const [key] of maps.heard.entries()) maps.heard.delete(key);
     for (const [key] of maps.counters.entries()) maps.counters.delete(key);
+    for (const [key] of maps.peer_counters.entries()) maps.peer_counters.delete(key);
   }
 
   change(change: Change): void {

@@ -107,12 +107,12 @@ class FromUplink {
     const mark = isSyn ? frames.tcpMark(this.#frame, tcp) : undefined;
     if (mark !== undefined) this.#hear(ip.from, mark);
     if (!isSyn || (tcp.flags & ACK) !== 0)
-      return flow === undefined ? this.#pass() : this.#ofFlow(flow, tcp, mark);
+      return flow === undefined ? this.#pass() : this.#ofFlow(flow, ip.from, tcp, mark);
     const port = this.#world.port(PROTOCOL.tcp, tcp.to);
     if (port === undefined) return this.#pass();
     if (mark !== undefined) return this.#peerOpens(tcp, mark, port, key, flow);
     if (port.client.size > 0 || this.#isOpenTo(port, ip.from)) return this.#clientOpens(tcp, port, key, flow);
-    return this.#resetStranger(port.tag, tcp, "unmarked");
+    return this.#resetStranger(port.tag, tcp, this.#unmarked(ip.from));
   }
 
   #peerOpens(tcp: Tcp, mark: Mark, port: Port, key: FlowKey, flow: Flow | undefined): Outcome {
@@ -138,20 +138,26 @@ class FromUplink {
   }
 
   /** A segment of a known connection that does not open it. */
-  #ofFlow(flow: Flow, tcp: Tcp, mark: Mark | undefined): Outcome {
+  #ofFlow(flow: Flow, remote: number, tcp: Tcp, mark: Mark | undefined): Outcome {
     const slot = this.#world.slots.get(flow.slot);
     if (slot === undefined) return this.#pass();
     if (flow.state === "refused" || flow.state === "reset") return this.#reset(slot, tcp, "reset");
     const isSyn = (tcp.flags & SYN) !== 0;
     const mustMatch = isSyn && (flow.role === "peer" || mark !== undefined);
     if (mustMatch && (mark?.tag !== slot.tag || mark.version !== slot.version)) {
-      this.#count(slot, mark === undefined ? "unmarked" : "wrong_version");
-      if (flow.state !== "opening") return { action: "drop", frame: this.#frame };
+      const isOpening = flow.state === "opening";
+      const unmarked = isOpening ? this.#unmarked(remote) : "unmarked";
+      this.#count(slot, mark === undefined ? unmarked : "wrong_version");
+      if (!isOpening) return { action: "drop", frame: this.#frame };
       flow.state = "refused";
       return deliver(slot, frames.asReset(this.#frame));
     }
     follow(this.#world, flow, tcp, "remote");
     return this.#toDomain(slot, flow.role === "client" ? "client_in" : isSyn ? "delivered" : "peer_tcp_in");
+  }
+
+  #unmarked(remote: number): string {
+    return this.#world.managed.has(remote) ? "option_stripped" : "unmarked";
   }
 
   /** New clients go where the service's path leads; elsewhere than to a domain means to the host. */

@@ -1,0 +1,47 @@
+/* Verdicts by managed peer. Strangers have no place here: they can take any address, and would push peers out. */
+#pragma once
+
+struct peer_key {
+	__u8 peer[16]; /* IPv4 as ::ffff:a.b.c.d */
+	__u32 version; /* as in counter_key */
+	__u16 tag;
+	__u16 verdict;
+};
+
+MAP(peer_counters, BPF_MAP_TYPE_LRU_PERCPU_HASH, struct peer_key, struct counter, 8192);
+
+/* Who is at the other end, for all of this packet's verdicts; 0: nobody yet. Kept with the packet itself. */
+static __always_inline void remember_peer(struct __sk_buff *skb, __be32 address)
+{
+	skb->cb[0] = skb->cb[1] = 0;
+	skb->cb[2] = bpf_htonl(0xffff);
+	skb->cb[3] = address;
+}
+
+static __noinline int count_for_peer(struct __sk_buff *skb, __u32 version, __u32 tag, __u32 verdict)
+{
+	__be32 address = skb->cb[3];
+	if (!address || !lookup(managed, &address))
+		return 0;
+	struct peer_key key = {.version = version, .tag = tag, .verdict = verdict};
+	__u32 words[4] = {skb->cb[0], skb->cb[1], skb->cb[2], skb->cb[3]};
+	__builtin_memcpy(key.peer, words, sizeof(key.peer));
+	struct counter *counter = lookup(peer_counters, &key);
+	if (!counter) {
+		struct counter zero = {};
+		bpf_map_update_elem(&peer_counters, &key, &zero, BPF_NOEXIST);
+		counter = lookup(peer_counters, &key);
+	}
+	if (counter) {
+		counter->packets += 1;
+		counter->bytes += skb->len;
+	}
+	return 0;
+}
+
+/* What passes between a domain and clients or the host has no peer. */
+static __always_inline void count_peer(struct __sk_buff *skb, __u32 version, __u16 tag, __u16 verdict)
+{
+	if (verdict != V_CLIENT_IN && verdict != V_CLIENT_OUT && verdict != V_TRANSLATED && verdict != V_TO_HOST)
+		count_for_peer(skb, version, tag, verdict);
+}
