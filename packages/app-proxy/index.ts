@@ -18,6 +18,7 @@ export {
   httpWriteAll,
   type HttpProxyOptions,
 } from "./policy/http-proxy.ts";
+export { oldestDecides, type OldestDecides, type OldestDecidesOptions } from "./policy/oldest-decides.ts";
 export type { ExchangeLimits, FramedProxyOptions, VersionCounts } from "./policy/options.ts";
 export { createProxy, type ProxyOptions, type Reads } from "./policy/proxy.ts";
 export { readAllChoose, type ReadAllOptions, type VersionReply } from "./policy/read-all-choose.ts";

@@ -23,6 +23,7 @@ import {
 import { createFramedProxy } from "./policy/framed-proxy.ts";
 import { createHttpProxy, httpReadNewestThenOlder, httpWriteAll } from "./policy/http-proxy.ts";
 import { createProxy } from "./policy/proxy.ts";
+import { oldestDecides } from "./policy/oldest-decides.ts";
 import { readAllChoose } from "./policy/read-all-choose.ts";
 import { readNewestThenOlder } from "./policy/read-newest-then-older.ts";
 import { translateSteps } from "./policy/translate.ts";
@@ -47,6 +48,7 @@ export const toolkit = {
   linesFraming,
   msgpackFraming,
   msgpackRpcFraming,
+  oldestDecides,
   oncRpcFraming,
   plainReply,
   readAllChoose,
