@@ -1,0 +1,62 @@
+/**
+ * Registers by HTTP: GET and PUT of /registers/KEY, the value as the body; PUT with `if-value: OLD` compares and sets,
+ * 412 with the value that is there when it is another. For the version manager: every reply has the register's
+ * stamp (`x-sequence`, `x-operation`), `x-operation` names a write, with `x-sequence` it is a copy of a state; and
+ * GET /export lists all states.
+ */
+import { createServer } from "node:http";
+
+const BODY_BYTES_MAX = 64 * 1024;
+
+export function serveHttp(registers, port) {
+  let draining = false;
+  const server = createServer((request, response) => {
+    let body = "";
+    request.setEncoding("utf8").on("data", (text) => {
+      body += text;
+      if (body.length > BODY_BYTES_MAX) request.destroy();
+    });
+    request.on("end", () => {
+      const { status, headers = {}, text = "" } = answer(registers, request, body);
+      response.writeHead(status, {
+        ...headers,
+        "content-length": Buffer.byteLength(text),
+        ...(draining ? { connection: "close" } : {}),
+      });
+      response.end(text);
+    });
+  });
+  server.keepAliveTimeout = 60_000;
+  server.listen(port);
+  const drain = () => {
+    draining = true;
+    server.closeIdleConnections();
+  };
+  return { drain, close: () => server.close() };
+}
+
+function answer(registers, { method, url, headers }, body) {
+  if (url === "/health") return { status: 200, text: "ok" };
+  if (url === "/export") return { status: 200, text: exportOf(registers) };
+  if (!url.startsWith("/registers/")) return { status: 404 };
+  const key = url.slice("/registers/".length);
+  if (method === "GET") return reply(registers.get(key), 200);
+  if (method !== "PUT") return { status: 405 };
+  const { "x-operation": operation, "x-sequence": sequence, "if-value": expected } = headers;
+  if (sequence !== undefined) {
+    registers.merge(key, { value: body, sequence: Number(sequence), operation });
+    return { status: 204 };
+  }
+  if (expected === undefined) return reply(registers.set(key, body, operation), 200);
+  return reply(registers.compareAndSet(key, expected, body, operation), 412);
+}
+
+function reply({ done, value, sequence, operation }, statusUndone) {
+  const headers = { "x-sequence": sequence, "x-operation": operation };
+  if (value === null) return { status: 404, headers };
+  return { status: done ? 200 : statusUndone, headers, text: value };
+}
+
+export function exportOf(registers) {
+  return Array.from(registers, (state) => `${JSON.stringify(state)}\n`).join("");
+}
