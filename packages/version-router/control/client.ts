@@ -9,12 +9,17 @@ import type {
   Advertisement,
   ClientPath,
   DomainLink,
+  FlowFilter,
+  FlowList,
   LinkKind,
+  PeerCounter,
   PortSet,
   RouterControl,
   RouterEvent,
   RouterStatus,
   ServicePolicy,
+  TraceFilter,
+  TraceLine,
   VersionKey,
 } from "./contract.ts";
 
@@ -68,6 +73,10 @@ export class RouterClient implements RouterControl {
     await this.#call("POST", `${domainPath(key)}/ports`, ports);
   }
 
+  async unregisterPorts(key: VersionKey, ports: PortSet): Promise<void> {
+    await this.#call("DELETE", `${domainPath(key)}/ports`, ports);
+  }
+
   async setClientPath(service: string, path: ClientPath): Promise<void> {
     await this.#call("PUT", `${servicePath(service)}/client-path`, path);
   }
@@ -92,6 +101,24 @@ export class RouterClient implements RouterControl {
     await this.#call("PUT", "/v1/peers", addresses);
   }
 
+  flows(filter: FlowFilter): Promise<FlowList> {
+    return this.#call<FlowList>("POST", "/v1/flows", filter);
+  }
+
+  peerCounters(): Promise<readonly PeerCounter[]> {
+    return this.#call<readonly PeerCounter[]>("GET", "/v1/peer-counters");
+  }
+
+  async *trace(filter: TraceFilter, signal: AbortSignal): AsyncGenerator<TraceLine> {
+    try {
+      for await (const line of this.#lines("POST", "/v1/trace", filter, signal))
+        yield JSON.parse(line) as TraceLine;
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error instanceof RouterError ? error : this.#noAnswer(error, false);
+    }
+  }
+
   /**
    * Never throws and never ends by itself: when the router goes away it is waited for, and then everything already
    * heard comes again. Ends when aborted.
@@ -100,7 +127,7 @@ export class RouterClient implements RouterControl {
     let retryMs = RETRY_MIN_MS;
     while (!signal.aborted) {
       try {
-        for await (const line of this.#lines("/v1/events", signal)) {
+        for await (const line of this.#lines("GET", "/v1/events", undefined, signal)) {
           retryMs = RETRY_MIN_MS;
           yield JSON.parse(line) as RouterEvent;
         }
@@ -130,9 +157,7 @@ export class RouterClient implements RouterControl {
     const signal = AbortSignal.timeout(this.#timeoutMs);
     try {
       const response = await this.#request(method, path, body, signal);
-      const chunks: Buffer[] = [];
-      for await (const chunk of response) chunks.push(chunk as Buffer);
-      const value: unknown = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+      const value = await readJson(response);
       if (response.statusCode === 200) return value as T;
       throw errorFrom(value, `${method} ${path}`);
     } catch (error) {
@@ -140,8 +165,9 @@ export class RouterClient implements RouterControl {
     }
   }
 
-  async *#lines(path: string, signal: AbortSignal): AsyncGenerator<string> {
-    const response = await this.#request("GET", path, undefined, signal);
+  async *#lines(method: Method, path: string, body: unknown, signal: AbortSignal): AsyncGenerator<string> {
+    const response = await this.#request(method, path, body, signal);
+    if (response.statusCode !== 200) throw errorFrom(await readJson(response), `${method} ${path}`);
     try {
       yield* createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY });
     } finally {
@@ -176,6 +202,12 @@ export class RouterClient implements RouterControl {
       cause,
     );
   }
+}
+
+async function readJson(response: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk as Buffer);
+  return JSON.parse(Buffer.concat(chunks).toString("utf8"));
 }
 
 function errorFrom(value: unknown, call: string): RouterError {

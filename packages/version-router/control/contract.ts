@@ -79,8 +79,122 @@ export interface Counter {
   readonly bytes: number;
 }
 
+/** A counter of what passed between a domain and one managed peer. */
+export interface PeerCounter extends Counter {
+  readonly peerAddress: string;
+  /** When it was last counted up, milliseconds since 1970. */
+  readonly lastSeenMs: number;
+}
+
+/** `opening`: nothing has followed the first packet; `refused` and `reset` say so to whoever goes on. */
+export type FlowState = "opening" | "open" | "closed" | "refused" | "reset";
+
+/** An entry of the table that keeps a connection, or a client's datagrams, with its version. */
+export interface Flow {
+  readonly service: string;
+  readonly version: number;
+  readonly protocol: "tcp" | "udp";
+  readonly kind: "peer" | "client";
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  /** Of the node's own address. */
+  readonly localPort: number;
+  readonly state: FlowState;
+  /** Since the last packet, milliseconds, to about a second; with the relay's TCP since the last portion. */
+  readonly idleMs: number;
+}
+
+/** What is left out asks for anything. */
+export interface FlowFilter {
+  readonly service?: string;
+  readonly version?: number;
+  readonly peer?: string;
+  readonly protocol?: Flow["protocol"];
+  /** At most so many, 1…10,000, default 1,000. */
+  readonly limit?: number;
+}
+
+export interface FlowList {
+  readonly flows: readonly Flow[];
+  /** Others that the filter asks for, beyond the limit. */
+  readonly notShown: number;
+}
+
+/** What is left out asks for anything. */
+export interface TraceFilter {
+  readonly service?: string;
+  /** Version that was counted for, or that the mark names. */
+  readonly version?: number;
+  /** Address at either end. */
+  readonly peer?: string;
+  /** Port at either end. */
+  readonly port?: number;
+  readonly verdict?: string;
+}
+
+/** A packet and what became of it. The relay shows portions of a stream for its packets. */
+export interface TracedPacket {
+  readonly type: "packet";
+  /** Milliseconds since 1970, with fractions. */
+  readonly atMs: number;
+  /** Where it was judged: a program of the kernel data path, or the relay. */
+  readonly hook: "tap_ingress" | "tap_egress" | "uplink_ingress" | "relay";
+  /** `out`: from a domain; `in`: to one. */
+  readonly direction: "out" | "in";
+  /** Absent where only the relay's sockets know. */
+  readonly interface?: string;
+  /** `tcp`, `udp`, `icmp`, or a number of IANA's registry; "" for what is no IP. */
+  readonly protocol: string;
+  readonly source: string;
+  readonly sourcePort: number;
+  readonly destination: string;
+  readonly destinationPort: number;
+  /** With TCP and the kernel data path, as tcpdump prints them: `S`, `S.`, `P.`. */
+  readonly flags?: string;
+  readonly bytes: number;
+  /** Whom it was counted for; "" and 0 when it belongs to no domain. */
+  readonly service: string;
+  readonly version: number;
+  /** The mark that it bore, or was given. */
+  readonly mark?: TracedMark;
+  readonly verdict: string;
+  /** `passed` went on, `refused` did not. */
+  readonly outcome: "passed" | "refused";
+  /** Why, in a sentence. */
+  readonly reason: string;
+}
+
+export interface TracedMark {
+  /** "" when this node does not know the tag. */
+  readonly service: string;
+  readonly tag: number;
+  readonly senderVersion: number;
+  readonly advertisement?: Advertisement;
+}
+
+export type TraceLine =
+  | TracedPacket
+  /** So many packets that were asked for did not fit. */
+  | { readonly type: "missed"; readonly packets: number }
+  /** What this data path cannot show; once, at the beginning. */
+  | { readonly type: "note"; readonly code: string; readonly message: string };
+
+/** Something that an operator should mend. */
+export interface RouterWarning {
+  /** `W_OPTION_STRIPPED`: a path to a peer takes the mark out of TCP's options. */
+  readonly code: "W_OPTION_STRIPPED";
+  readonly peerAddress: string;
+  readonly service: string;
+  /** Connections refused for it, and when the last was, milliseconds since 1970. */
+  readonly packets: number;
+  readonly lastSeenMs: number;
+  readonly message: string;
+}
+
 export interface RouterStatus {
   readonly dataPath: "kernel" | "relay";
+  /** Why it is this one. */
+  readonly dataPathReason?: string;
   readonly serviceAddress: string;
   readonly uplink: string;
   readonly pid: number;
@@ -90,6 +204,7 @@ export interface RouterStatus {
   /** Of the services whose policy is not the default. */
   readonly policies?: Readonly<Record<string, ServicePolicy>>;
   readonly counters: readonly Counter[];
+  readonly warnings?: readonly RouterWarning[];
 }
 
 /** News for the agent. The router only hears; the agent verifies. */
@@ -114,6 +229,8 @@ export interface RouterControl {
   detachDomain(key: VersionKey): Promise<void>;
   /** Adds to what is registered already, from inside the domain or by an earlier call. E_PORT_TAKEN says by whom. */
   registerPorts(key: VersionKey, ports: PortSet): Promise<void>;
+  /** Takes ports back; those that are not registered are fine. */
+  unregisterPorts(key: VersionKey, ports: PortSet): Promise<void>;
   setClientPath(service: string, path: ClientPath): Promise<void>;
   /** Lasts until it is set again. E_BAD_REQUEST where the data path can only deny, and `allow` is asked for. */
   setPolicy(service: string, policy: ServicePolicy): Promise<void>;
@@ -125,6 +242,14 @@ export interface RouterControl {
   setAdvertisements(service: string, advertisements: readonly Advertisement[]): Promise<void>;
   /** Service addresses of the nodes known to run Version Manager. */
   setManagedPeers(addresses: readonly string[]): Promise<void>;
+  flows(filter: FlowFilter): Promise<FlowList>;
+  /** At most 8,192 counters of the managed peers that were last heard or spoken to. */
+  peerCounters(): Promise<readonly PeerCounter[]>;
+  /**
+   * Packets as they are judged, until aborted; then the data path stops looking, also when this end just dies. Ends
+   * when the router does. Throws E_BAD_REQUEST, E_NO_ROUTER.
+   */
+  trace(filter: TraceFilter, signal: AbortSignal): AsyncIterable<TraceLine>;
   /** Endless stream of news; starts with everything already heard, so that a restarted agent misses nothing. */
   events(signal: AbortSignal): AsyncIterable<RouterEvent>;
 }

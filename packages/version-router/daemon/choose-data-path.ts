@@ -21,33 +21,47 @@ export interface Findings {
   readonly relay: ProbeResult;
 }
 
+/** The data path that is taken, and why, in a sentence. */
+export interface Choice {
+  readonly kind: DataPathKind;
+  readonly reason: string;
+}
+
 /** Throws E_NO_DATA_PATH, with what would mend it. Pure. */
-export function chooseKind({ wanted, left, kernel, relay }: Findings): DataPathKind {
+export function chooseKind({ wanted, left, kernel, relay }: Findings): Choice {
   const other = left.find((kind) => wanted !== "auto" && kind !== wanted);
   if (other !== undefined) {
     const message = `This node's domains are on the ${other} data path; run "vm-router --destroy" before changing it to ${wanted}.`;
     throw new RouterError("E_NO_DATA_PATH", message);
   }
-  if (wanted !== "auto") return wanted;
+  if (wanted !== "auto") return { kind: wanted, reason: "the configuration names it" };
   const [before] = left;
-  if (before !== undefined) return before;
-  if (kernel.ok) return "kernel";
-  if (relay.ok) return "relay";
-  const lacks = ({ missing }: ProbeResult) => missing.map(({ what, mend }) => `${what} (${mend})`).join(", ");
+  if (before !== undefined) return { kind: before, reason: "this node's domains are on it already" };
+  if (kernel.ok) return { kind: "kernel", reason: "this machine can carry it" };
+  if (relay.ok) return { kind: "relay", reason: `for the kernel's, this machine lacks ${lacks(kernel)}` };
   throw new RouterError(
     "E_NO_DATA_PATH",
     `This machine lacks, for the kernel data path, ${lacks(kernel)}; for the relay, ${lacks(relay)}.`,
   );
 }
 
-export async function chooseDataPath(config: RouterConfig): Promise<DataPath> {
-  const kind = chooseKind({
+function lacks({ missing }: ProbeResult): string {
+  return missing.map(({ what, mend }) => `${what} (${mend})`).join(", ");
+}
+export interface ChosenDataPath {
+  readonly dataPath: DataPath;
+  readonly reason: string;
+}
+
+export async function chooseDataPath(config: RouterConfig): Promise<ChosenDataPath> {
+  const { kind, reason } = chooseKind({
     wanted: config.dataPath,
     left: leftBehind(config),
     kernel: await probeKernelDataPath(),
     relay: await probeRelayDataPath(),
   });
-  return kind === "kernel" ? createKernelDataPath(config) : createRelay(config);
+  const dataPath = kind === "kernel" ? createKernelDataPath(config) : createRelay(config);
+  return { dataPath, reason };
 }
 
 /** Removes whatever either data path has made; nothing is fine. */

@@ -6,26 +6,31 @@ import {
   AdvertisementsSchema,
   AttachSchema,
   ClientPathSchema,
+  FlowFilterSchema,
   parseRequest,
   PeersSchema,
   PolicySchema,
   PortSetSchema,
   ServiceName,
+  TraceFilterSchema,
   VersionNumber,
 } from "./requests.ts";
 import type { Router } from "./router.ts";
+import type { TraceHub } from "./trace-hub.ts";
 
 export interface ControlParts {
   readonly router: Router;
   readonly news: NewsFeed;
+  readonly tracers: TraceHub;
   readonly metrics: () => Promise<string>;
 }
 
-export function controlRoutes({ router, news, metrics }: ControlParts): Route[] {
+export function controlRoutes({ router, news, tracers, metrics }: ControlParts): Route[] {
   return [
     { method: "GET", path: "/v1/status", answer: async () => json(await router.status()) },
     ...domainRoutes(router),
     ...serviceRoutes(router),
+    ...viewRoutes(router, tracers),
     {
       method: "PUT",
       path: "/v1/peers",
@@ -69,6 +74,12 @@ function domainRoutes(router: Router): Route[] {
         json(await router.registerPorts(keyOf(request), parseRequest(PortSetSchema, request.body))),
     },
     {
+      method: "DELETE",
+      path: `${domain}/ports`,
+      answer: async (request) =>
+        json(await router.unregisterPorts(keyOf(request), parseRequest(PortSetSchema, request.body))),
+    },
+    {
       method: "GET",
       path: `${domain}/connections`,
       answer: async (request) => json(await router.directConnections(keyOf(request))),
@@ -77,6 +88,30 @@ function domainRoutes(router: Router): Route[] {
       method: "DELETE",
       path: `${domain}/connections`,
       answer: async (request) => json(await router.resetDirectConnections(keyOf(request))),
+    },
+  ];
+}
+
+/** What an operator looks at. Filters come in the body: they are as strict as any request. */
+function viewRoutes(router: Router, tracers: TraceHub): Route[] {
+  return [
+    {
+      method: "POST",
+      path: "/v1/flows",
+      answer: async ({ body }) => json(await router.flows(parseRequest(FlowFilterSchema, body ?? {}))),
+    },
+    {
+      method: "POST",
+      path: "/v1/trace",
+      answer: ({ body, signal }) => ({
+        kind: "lines",
+        values: tracers.open(parseRequest(TraceFilterSchema, body ?? {}), signal),
+      }),
+    },
+    {
+      method: "GET",
+      path: "/v1/peer-counters",
+      answer: async () => json(await router.peerCounters()),
     },
   ];
 }

@@ -18,6 +18,7 @@ import { claimSocketPath, closeServer, listenUnix, listenWhenPossible } from "./
 import { NewsFeed } from "./news-feed.ts";
 import { Router } from "./router.ts";
 import { StateFile } from "./state-file.ts";
+import { TraceHub } from "./trace-hub.ts";
 
 /** How often the data path is asked for marks: at most so late does a discovery become news. */
 const POLL_MS = 250;
@@ -29,6 +30,8 @@ const GATEWAY_SERVER = { bodyBytesMax: 4_096, requestTimeoutMs: 5_000, connectio
 export interface DaemonParts {
   readonly config: RouterConfig;
   readonly dataPath: DataPath;
+  /** Why it is this one. */
+  readonly dataPathReason: string;
   /** Where domains find the gateway: 169.254.1.1 but in tests. */
   readonly gatewayAddress: string;
   readonly nowMs: () => number;
@@ -52,12 +55,13 @@ export async function startDaemon(parts: DaemonParts): Promise<RunningDaemon> {
     closing.abort();
     for (const closer of closers.toReversed()) await closer().catch(onFault);
   };
-  const core = makeCore(parts);
+  const core = makeCore(parts, onFault);
   try {
     await dataPath.open();
     closers.push(() => dataPath.close());
     await core.router.restore(await core.stateFile.load());
     closers.push(() => core.router.settle());
+    closers.push(() => core.tracers.settle());
     const driver = await startGossip(parts, core, closers, onFault);
     await startServers(parts, core, driver, closers, { closing: closing.signal, onFault });
     return { close };
@@ -72,9 +76,13 @@ interface Core {
   readonly news: NewsFeed;
   readonly stateFile: StateFile;
   readonly router: Router;
+  readonly tracers: TraceHub;
 }
 
-function makeCore({ config, dataPath, nowMs }: DaemonParts): Core {
+function makeCore(
+  { config, dataPath, dataPathReason, nowMs }: DaemonParts,
+  onFault: (error: unknown) => void,
+): Core {
   const news = new NewsFeed();
   const limits = { ...DEFAULT_GOSSIP_LIMITS, exchangeMs: config.exchangeIntervalMs };
   const gossip = new GossipCore(config.serviceAddress, limits, nowMs());
@@ -89,6 +97,7 @@ function makeCore({ config, dataPath, nowMs }: DaemonParts): Core {
     reservedPorts: reservedPorts(config),
     save: (state) => stateFile.save(state),
     identity: {
+      dataPathReason,
       serviceAddress: config.serviceAddress,
       uplink: config.uplink,
       pid: process.pid,
@@ -96,7 +105,7 @@ function makeCore({ config, dataPath, nowMs }: DaemonParts): Core {
     },
     configuredPeers: config.peers,
   });
-  return { gossip, news, stateFile, router };
+  return { gossip, news, stateFile, router, tracers: new TraceHub(dataPath, onFault) };
 }
 
 /** Binds the exchange socket and begins to poll. */
@@ -125,7 +134,7 @@ async function startGossip(
 
 async function startServers(
   { config, gatewayAddress }: DaemonParts,
-  { router, news, gossip }: Core,
+  { router, news, gossip, tracers }: Core,
   driver: GossipDriver,
   closers: (() => Promise<void>)[],
   options: Pick<JsonServerOptions, "closing" | "onFault">,
@@ -139,10 +148,17 @@ async function startServers(
   });
   const metrics = async () => {
     const status = await router.status();
-    const figures = { status, facts: gossip.counts(), exchange: driver.counts, listeners: news.size };
+    const figures = {
+      status,
+      peers: await router.peerCounters(),
+      facts: gossip.counts(),
+      exchange: driver.counts,
+      listeners: news.size,
+      tracers: tracers.size,
+    };
     return formatMetrics(routerMetrics(figures));
   };
-  const control = createJsonServer(controlRoutes({ router, news, metrics }), {
+  const control = createJsonServer(controlRoutes({ router, news, tracers, metrics }), {
     ...CONTROL_SERVER,
     ...options,
   });

@@ -61,17 +61,18 @@ async function main(argv: readonly string[]): Promise<number> {
     await rm(`${config.socket}.state.json`, { force: true });
     return EXIT.done;
   }
-  const dataPath = await chooseDataPath(config);
+  const { dataPath, reason } = await chooseDataPath(config);
   const daemon = await startDaemon({
     config,
     dataPath,
+    dataPathReason: reason,
     log,
     random: Math.random,
     gatewayAddress: GATEWAY_ADDRESS,
     // Never steps back, unlike the wall clock.
     nowMs: () => Math.round(performance.timeOrigin + performance.now()),
   });
-  log(`ready at ${config.socket}, on the ${dataPath.kind} data path`);
+  log(`ready at ${config.socket}, on the ${dataPath.kind} data path: ${reason}`);
   const signal = await new Promise<string>((resolve) => {
     for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, resolve);
   });

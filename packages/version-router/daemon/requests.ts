@@ -1,6 +1,7 @@
 /** The shapes of requests, checked where they come in. */
 import { z } from "zod";
 import type { Advertisement, ClientPath, PortSet, PortSpec, ServicePolicy } from "../control/contract.ts";
+import { VERDICT_NAMES } from "../control/verdicts.ts";
 import { RouterError } from "../errors.ts";
 import { ADVERTISEMENTS_MAX } from "../gossip/direct-mark.ts";
 import { VERSION_MAX } from "../mark/mark.ts";
@@ -46,6 +47,24 @@ export const AdvertisementsSchema = z
   });
 
 export const PeersSchema = z.array(z.ipv4()).max(PEERS_MAX);
+
+const PeerAddress = z.union([z.ipv4(), z.ipv6()]);
+
+export const FlowFilterSchema = z.strictObject({
+  service: ServiceName.exactOptional(),
+  version: VersionNumber.exactOptional(),
+  peer: PeerAddress.exactOptional(),
+  protocol: z.enum(["tcp", "udp"]).exactOptional(),
+  limit: z.int().min(1).max(10_000).exactOptional(),
+});
+
+export const TraceFilterSchema = z.strictObject({
+  service: ServiceName.exactOptional(),
+  version: VersionNumber.exactOptional(),
+  peer: PeerAddress.exactOptional(),
+  port: z.int().min(1).max(65_535).exactOptional(),
+  verdict: z.enum(VERDICT_NAMES as [string, ...string[]]).exactOptional(),
+});
 
 /** Throws E_BAD_REQUEST that names every fault. */
 export function parseRequest<T>(schema: z.ZodType<T>, value: unknown): T {

@@ -6,7 +6,10 @@ import type {
   Advertisement,
   ClientPath,
   DomainLink,
+  FlowFilter,
+  FlowList,
   LinkKind,
+  PeerCounter,
   PortSet,
   PortSpec,
   RouterControl,
@@ -25,6 +28,7 @@ import type { TabledDomain } from "./domain-table.ts";
 import type { NewsFeed } from "./news-feed.ts";
 import type { SavedState } from "./state-file.ts";
 import { Turnstile } from "./turnstile.ts";
+import { warningsOf } from "./warnings.ts";
 
 export interface RouterParts {
   readonly dataPath: DataPath;
@@ -37,12 +41,15 @@ export interface RouterParts {
   readonly reservedPorts: ReadonlyMap<number, string>;
   readonly save: (state: SavedState) => Promise<void>;
   readonly nowMs: () => number;
-  readonly identity: Pick<RouterStatus, "serviceAddress" | "uplink" | "pid" | "startedAtMs">;
+  readonly identity: Pick<
+    RouterStatus,
+    "dataPathReason" | "serviceAddress" | "uplink" | "pid" | "startedAtMs"
+  >;
   /** Managed peers of the configuration file. */
   readonly configuredPeers: readonly string[];
 }
 
-export class Router implements Omit<RouterControl, "events"> {
+export class Router implements Omit<RouterControl, "events" | "trace"> {
   readonly #parts: RouterParts;
   readonly #table: DomainTable;
   readonly #advertisements = new Map<string, readonly Advertisement[]>();
@@ -70,7 +77,7 @@ export class Router implements Omit<RouterControl, "events"> {
   }
 
   async status(): Promise<RouterStatus> {
-    const { dataPath, identity } = this.#parts;
+    const { dataPath, identity, nowMs } = this.#parts;
     return {
       dataPath: dataPath.kind,
       ...identity,
@@ -80,7 +87,16 @@ export class Router implements Omit<RouterControl, "events"> {
       clientPaths: await dataPath.clientPaths(),
       policies: (await dataPath.policies?.()) ?? {},
       counters: await dataPath.counters(),
+      warnings: warningsOf(await dataPath.peerCounters(), nowMs()),
     };
+  }
+
+  flows(filter: FlowFilter): Promise<FlowList> {
+    return this.#parts.dataPath.flows(filter);
+  }
+
+  peerCounters(): Promise<readonly PeerCounter[]> {
+    return this.#parts.dataPath.peerCounters();
   }
 
   attachDomain({ kind, ...key }: VersionKey & { readonly kind: LinkKind }): Promise<DomainLink> {

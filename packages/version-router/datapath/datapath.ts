@@ -10,9 +10,14 @@ import type {
   ClientPath,
   Counter,
   DomainLink,
+  FlowFilter,
+  FlowList,
   LinkKind,
+  PeerCounter,
   PortSet,
   ServicePolicy,
+  TraceFilter,
+  TracedPacket,
 } from "../control/contract.ts";
 
 /** Who a domain is on this node. `slot` is 0…63, chosen by the daemon, and decides its management address. */
@@ -43,6 +48,18 @@ export interface DataPathConfig {
   readonly pinDirectory: string;
 }
 
+/** So long a data path goes on tracing when nobody asks any more, milliseconds: a daemon may be killed. */
+export const TRACE_LEASE_MS = 3_000;
+
+/** What was traced since it was last asked for. */
+export interface TraceBatch {
+  readonly packets: readonly TracedPacket[];
+  /** Were asked for, too, but found no room. */
+  readonly missed: number;
+  /** Verdicts whose packets this data path never shows. */
+  readonly unseen: readonly string[];
+}
+
 export interface DataPath {
   readonly kind: "kernel" | "relay";
   /** Loads and attaches, or finds what an earlier daemon left. Throws E_NOT_ROOT, E_NO_DATA_PATH, E_KERNEL. */
@@ -68,6 +85,15 @@ export interface DataPath {
   /** Everything heard that has not been forgotten; cheap enough to ask four times a second. */
   heard(): Promise<readonly HeardMark[]>;
   counters(): Promise<readonly Counter[]>;
+  /** Of managed peers; at most 8,192, the least recently used are forgotten first. */
+  peerCounters(): Promise<readonly PeerCounter[]>;
+  /** Live entries that the filter asks for. */
+  flows(filter: FlowFilter): Promise<FlowList>;
+  /**
+   * Takes what was traced, and traces on with this filter for TRACE_LEASE_MS; to be called several times a second.
+   * The first call gives nothing. `undefined` switches the tracing off.
+   */
+  trace(filter: TraceFilter | undefined): Promise<TraceBatch>;
   /** Lets go. With `kernel` packets keep flowing. */
   close(): Promise<void>;
   /** Removes every program, map, pin, link, route and rule that it made. */

@@ -8,10 +8,18 @@ import type {
   ClientPath,
   Counter,
   DomainLink,
+  Flow,
+  FlowFilter,
+  FlowList,
+  PeerCounter,
   PortSet,
   ServicePolicy,
+  TraceFilter,
+  TracedPacket,
 } from "../control/contract.ts";
-import type { DataPath, DomainEntry, HeardMark } from "./datapath.ts";
+import type { DataPath, DomainEntry, HeardMark, TraceBatch } from "./datapath.ts";
+import { selectFlows } from "./flow-list.ts";
+import { isAskedFor } from "./trace-filter.ts";
 
 const NO_PORTS: PortSet = { peer: [], client: [] };
 
@@ -33,6 +41,10 @@ export class FakeDataPath implements DataPath {
   /** Marks that `heard` gives; tests add to it. */
   readonly marks: HeardMark[] = [];
   readonly verdicts: Counter[] = [];
+  readonly peerVerdicts: PeerCounter[] = [];
+  readonly openFlows: Flow[] = [];
+  /** What is asked for while somebody traces. */
+  tracing: TraceFilter | undefined;
   readonly advertisements = new Map<number, Advertisement | undefined>();
   managedPeers: readonly string[] = [];
   opened = false;
@@ -43,6 +55,7 @@ export class FakeDataPath implements DataPath {
   readonly #domains = new Map<number, FakeDomain>();
   readonly #clientPaths = new Map<string, ClientPath>();
   readonly #policies = new Map<string, ServicePolicy>();
+  #judged: TracedPacket[] = [];
 
   constructor(options: FakeDataPathOptions) {
     this.#options = options;
@@ -136,8 +149,31 @@ export class FakeDataPath implements DataPath {
     return this.#read(() => [...this.verdicts]);
   }
 
+  peerCounters(): Promise<readonly PeerCounter[]> {
+    return this.#read(() => [...this.peerVerdicts]);
+  }
+
+  flows(filter: FlowFilter): Promise<FlowList> {
+    return this.#read(() => selectFlows(this.openFlows, filter));
+  }
+
+  /** For tests: this packet was judged. */
+  judge(packet: TracedPacket): void {
+    if (this.tracing !== undefined && isAskedFor(packet, this.tracing)) this.#judged.push(packet);
+  }
+
+  trace(filter: TraceFilter | undefined): Promise<TraceBatch> {
+    return this.#read(() => {
+      const packets = this.#judged;
+      this.#judged = [];
+      this.tracing = filter;
+      return { packets: filter === undefined ? [] : packets, missed: 0, unseen: [] };
+    });
+  }
+
   close(): Promise<void> {
     this.opened = false;
+    this.tracing = undefined;
     return Promise.resolve();
   }
 

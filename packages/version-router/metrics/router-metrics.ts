@@ -1,5 +1,5 @@
 /** What the router tells Prometheus about itself. Pure: made from its status and the gossip core's counts. */
-import type { RouterStatus } from "../control/contract.ts";
+import type { PeerCounter, RouterStatus } from "../control/contract.ts";
 import type { FactCounts } from "../gossip/facts.ts";
 import type { Metric } from "./prometheus.ts";
 
@@ -18,34 +18,28 @@ export interface ExchangeCounts {
 
 export interface RouterFigures {
   readonly status: RouterStatus;
+  /** At most 8,192. */
+  readonly peers: readonly PeerCounter[];
   readonly facts: FactCounts;
   readonly exchange: Readonly<ExchangeCounts>;
   /** Open event streams. */
   readonly listeners: number;
+  /** Traces under way. */
+  readonly tracers: number;
 }
 
-export function routerMetrics({ status, facts, exchange, listeners }: RouterFigures): Metric[] {
+export function routerMetrics({
+  status,
+  peers,
+  facts,
+  exchange,
+  listeners,
+  tracers,
+}: RouterFigures): Metric[] {
   const pathCode = { closed: 0, direct: 1, proxy: 2 } as const;
   return [
     gauge("start_time_seconds", "When the daemon started, seconds since 1970.", status.startedAtMs / 1000),
-    {
-      name: "version_router_packets_total",
-      type: "counter",
-      help: "Packets by verdict of the data path.",
-      samples: status.counters.map(({ service, version, verdict, packets }) => ({
-        labels: { service, version, verdict },
-        value: packets,
-      })),
-    },
-    {
-      name: "version_router_bytes_total",
-      type: "counter",
-      help: "Bytes by verdict of the data path.",
-      samples: status.counters.map(({ service, version, verdict, bytes }) => ({
-        labels: { service, version, verdict },
-        value: bytes,
-      })),
-    },
+    ...packetMetrics(status, peers),
     {
       name: "version_router_domain_ports",
       type: "gauge",
@@ -92,6 +86,45 @@ export function routerMetrics({ status, facts, exchange, listeners }: RouterFigu
     },
     counter("data_path_faults_total", "Times that the data path could not be used.", exchange.dataPathFaults),
     gauge("event_listeners", "Open event streams.", listeners),
+    gauge("traces", "Traces under way.", tracers),
+  ];
+}
+
+function packetMetrics({ counters, warnings = [] }: RouterStatus, peers: readonly PeerCounter[]): Metric[] {
+  return [
+    {
+      name: "version_router_packets_total",
+      type: "counter",
+      help: "Packets by verdict of the data path.",
+      samples: counters.map(({ service, version, verdict, packets }) => ({
+        labels: { service, version, verdict },
+        value: packets,
+      })),
+    },
+    {
+      name: "version_router_bytes_total",
+      type: "counter",
+      help: "Bytes by verdict of the data path.",
+      samples: counters.map(({ service, version, verdict, bytes }) => ({
+        labels: { service, version, verdict },
+        value: bytes,
+      })),
+    },
+    {
+      name: "version_router_peer_packets_total",
+      type: "counter",
+      help: "Packets by managed peer and verdict, of the peers last spoken with.",
+      samples: peers.map(({ peerAddress, service, version, verdict, packets }) => ({
+        labels: { peer: peerAddress, service, version, verdict },
+        value: packets,
+      })),
+    },
+    {
+      name: "version_router_option_stripped_peers",
+      type: "gauge",
+      help: "Managed peers whose TCP connections lost their mark on the way, within ten minutes.",
+      samples: [{ value: new Set(warnings.map(({ peerAddress }) => peerAddress)).size }],
+    },
   ];
 }
 

@@ -68,6 +68,27 @@ export class BpfMap<K, V> {
     return result === 0;
   }
 
+  /** Takes the next element out of a queue; undefined when it is empty. */
+  pop(): V | undefined {
+    const value = Buffer.alloc(this.#valueBytes);
+    const result = this.#element(BPF.mapLookupAndDelete, undefined, value);
+    if (result === -ENOENT) return undefined;
+    if (result < 0) throw this.#error("take from", result);
+    return this.#type.value.decode(value);
+  }
+
+  /** What each processor has under this key. */
+  each(key: K): readonly V[] {
+    const values = Buffer.alloc(this.#valueBytes);
+    const result = this.#element(BPF.mapLookup, this.#type.key.encode(key), values);
+    if (result === -ENOENT) return [];
+    if (result < 0) throw this.#error("read", result);
+    const stride = roundUp8(this.#type.value.bytes);
+    return Array.from({ length: this.#valueBytes / stride }, (_, index) =>
+      this.#type.value.decode(values, index * stride),
+    );
+  }
+
   /** All entries; of a per-CPU map the values of every processor, one entry each. */
   entries(): readonly (readonly [K, V])[] {
     const { key, value, perCpu, entries } = this.#type;
@@ -95,10 +116,11 @@ export class BpfMap<K, V> {
     closeSync(this.#fd);
   }
 
-  #element(command: number, key: Buffer, value: Buffer | undefined): number {
+  /** A queue has no keys. */
+  #element(command: number, key: Buffer | undefined, value: Buffer | undefined): number {
     return bpf(command, (attributes) => {
       attributes.setUint32(0, this.#fd, true);
-      attributes.setBigUint64(8, pointer(key), true);
+      if (key !== undefined) attributes.setBigUint64(8, pointer(key), true);
       if (value !== undefined) attributes.setBigUint64(16, pointer(value), true);
     }).result;
   }

@@ -12,6 +12,7 @@ export const BPF = {
   mapDelete: 3,
   objectGet: 7,
   programTestRun: 10,
+  mapLookupAndDelete: 21,
   mapLookupBatch: 24,
 } as const;
 

@@ -1,5 +1,6 @@
 /** What the daemon asks of the tables of connections: how many are open to a domain, reset them, forget them. */
 import { FLOW, PROTOCOL, ROLE } from "./structs.ts";
+import type { Flow as ListedFlow, FlowState } from "../../control/contract.ts";
 import type { BpfMap } from "./bpf-map.ts";
 import type { Maps } from "./pins.ts";
 import type { flow as flowStruct, flowKey as flowKeyStruct } from "./structs.ts";
@@ -7,6 +8,8 @@ import type { flow as flowStruct, flowKey as flowKeyStruct } from "./structs.ts"
 type FlowKey = ReturnType<typeof flowKeyStruct.decode>;
 type Flow = ReturnType<typeof flowStruct.decode>;
 type FlowMap = BpfMap<FlowKey, Flow>;
+
+const STATES = Object.keys(FLOW) as readonly FlowState[];
 
 /** A UDP client that says nothing for so long is gone; bpf/tcp.h has the same. */
 const UDP_IDLE_NS = 30_000_000_000n;
@@ -40,6 +43,35 @@ export function forgetFlows(maps: FlowMaps, slot: number): void {
       if (flow.slot === slot) table.delete(key);
     }
   }
+}
+
+/** Every entry that is still in use, of a domain that is there. */
+export function* readFlows(maps: Maps, nowNs: bigint): Generator<ListedFlow> {
+  const domains = new Map(maps.slots.entries().filter(([, { ifindex }]) => ifindex !== 0));
+  for (const table of tables(maps)) {
+    for (const [key, flow] of table.entries()) {
+      const domain = domains.get(flow.slot);
+      const protocol = key.protocol === PROTOCOL.udp ? "udp" : "tcp";
+      if (domain === undefined || isExpired(protocol, flow, nowNs)) continue;
+      yield {
+        service: domain.service,
+        version: domain.version,
+        protocol,
+        kind: flow.role === ROLE.client ? "client" : "peer",
+        remoteAddress: key.remote,
+        remotePort: key.remote_port,
+        localPort: key.local_port,
+        // A datagram's sender is never "opening": it has no handshake.
+        state: protocol === "udp" ? "open" : (STATES[flow.state] ?? "opening"),
+        idleMs: Math.max(0, Number(nowNs - flow.last_seen_ns) / 1e6),
+      };
+    }
+  }
+}
+
+function isExpired(protocol: ListedFlow["protocol"], flow: Flow, nowNs: bigint): boolean {
+  if (protocol === "udp") return nowNs - flow.last_seen_ns >= UDP_IDLE_NS;
+  return flow.state === FLOW.opening && nowNs - flow.last_seen_ns >= OPENING_IDLE_NS;
 }
 
 function tables({ flows, tentative }: FlowMaps): readonly FlowMap[] {

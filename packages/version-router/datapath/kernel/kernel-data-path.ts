@@ -5,9 +5,10 @@
 import { RouterError } from "../../errors.ts";
 import { UDP_MARK_BYTES, packAdvertisement, serviceTag } from "../../mark/index.ts";
 import * as addresses from "./addresses.ts";
-import { countClientFlows, resetClientFlows } from "./flow-table.ts";
+import { selectFlows } from "../flow-list.ts";
+import { countClientFlows, readFlows, resetClientFlows } from "./flow-table.ts";
 import * as links from "./links.ts";
-import { readCounters, readHeard } from "./news.ts";
+import { readCounters, readHeard, readPeerCounters } from "./news.ts";
 import { attachToTap, setUpNode, tearDownNode } from "./node-setup.ts";
 import { Pins } from "./pins.ts";
 import { portsOf, replacePorts } from "./port-table.ts";
@@ -24,15 +25,20 @@ import {
   vacate,
 } from "./slot-table.ts";
 import { PATH } from "./structs.ts";
+import { Trace } from "./trace.ts";
 import type {
   Advertisement,
   ClientPath,
   Counter,
   DomainLink,
+  FlowFilter,
+  FlowList,
+  PeerCounter,
   PortSet,
   ServicePolicy,
+  TraceFilter,
 } from "../../control/contract.ts";
-import type { DataPath, DataPathConfig, DomainEntry, HeardMark } from "../datapath.ts";
+import type { DataPath, DataPathConfig, DomainEntry, HeardMark, TraceBatch } from "../datapath.ts";
 import type { Maps } from "./pins.ts";
 
 export function createKernelDataPath(config: DataPathConfig): DataPath {
@@ -44,6 +50,7 @@ class KernelDataPath implements DataPath {
   readonly #config: DataPathConfig;
   readonly #pins: Pins;
   #openMaps: Maps | undefined;
+  #trace: Trace | undefined;
   #uplinkMtu = 0;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -71,6 +78,8 @@ class KernelDataPath implements DataPath {
       }
       this.#uplinkMtu = uplink.mtu;
       this.#openMaps = maps;
+      this.#trace = new Trace(maps, name);
+      this.#trace.stop();
     });
   }
 
@@ -178,8 +187,26 @@ class KernelDataPath implements DataPath {
     return this.#now(readCounters);
   }
 
+  peerCounters(): Promise<readonly PeerCounter[]> {
+    return this.#now((maps) => readPeerCounters(maps, Date.now(), process.hrtime.bigint()));
+  }
+
+  flows(filter: FlowFilter): Promise<FlowList> {
+    return this.#now((maps) => selectFlows(readFlows(maps, process.hrtime.bigint()), filter));
+  }
+
+  trace(filter: TraceFilter | undefined): Promise<TraceBatch> {
+    return this.#now(() => {
+      if (filter !== undefined && this.#trace !== undefined)
+        return this.#trace.take(filter, { nowMs: Date.now(), nowNs: process.hrtime.bigint() });
+      this.#trace?.stop();
+      return { packets: [], missed: 0, unseen: [] };
+    });
+  }
+
   close(): Promise<void> {
     return this.#inTurn(() => {
+      if (this.#openMaps !== undefined) this.#trace?.stop();
       if (this.#openMaps !== undefined) closeAll(this.#openMaps);
       this.#openMaps = undefined;
       return Promise.resolve();

@@ -108,6 +108,8 @@ export const counter = struct({ packets: u64, bytes: u64 });
 
 export const peerKey = struct({ peer: address128, version: u32, tag: u16, verdict: u16 });
 
+export const peerCounter = struct({ packets: u64, bytes: u64, last_seen_ns: u64 });
+
 /** A field of 0 asks for anything; the address for that is "::", and verdicts are numbered from 1. */
 export const tracing = struct({
   since_ns: u64,
@@ -160,7 +162,7 @@ export const MAPS = {
   tentative: { key: flowKey, value: flow, entries: 65_536, perCpu: false },
   heard: { key: heardKey, value: number64, entries: 4096, perCpu: false },
   counters: { key: counterKey, value: counter, entries: 8192, perCpu: true },
-  peer_counters: { key: peerKey, value: counter, entries: 8192, perCpu: true },
+  peer_counters: { key: peerKey, value: peerCounter, entries: 8192, perCpu: true },
   tracing: { key: number32, value: tracing, entries: 1, perCpu: false },
   trace_packet: { key: number32, value: traceRecord, entries: 1, perCpu: true },
   trace_lost: { key: number32, value: number64, entries: 1, perCpu: true },

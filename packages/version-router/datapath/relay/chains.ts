@@ -17,7 +17,9 @@ import type { RelayDomain, RelayState } from "./state.ts";
 
 export const TABLE = "version_manager_relay";
 /** Verdicts that these chains count by themselves for each slot. */
-export const SLOT_VERDICTS = ["spoofed", "translated", "no_flow", "unmarked"];
+export const SLOT_VERDICTS = ["spoofed", "translated", "no_flow", "wrong_version", "option_stripped"];
+/** Whose SYN-ACKs came without the option that they must have, with the connection's mark in conntrack. */
+export const STRIPPED_SET = "stripped";
 
 /** Where the relay's sockets listen, on loopback. */
 export interface RelayPorts {
@@ -169,8 +171,14 @@ function optionSyns(state: RelayState, ports: RelayPorts): readonly string[] {
   // A wrong answer becomes a reset, so that our own side gives up at once.
   const answers = state.domains.flatMap((domain) => {
     const match = `${SYN_AND_ACK} ct mark ${ofOption(domain.slot)}`;
-    const counter = `counter name ${counterName(domain.slot, "unmarked")}`;
-    return [`${match} ${optionOf(domain)} accept`, `${match} ${counter} tcp flags set rst|ack accept`];
+    const counter = (verdict: string) => `counter name ${counterName(domain.slot, verdict)}`;
+    const refuse = "tcp flags set rst|ack accept";
+    const remember = `update @${STRIPPED_SET} { ip saddr . ct mark }`;
+    return [
+      `${match} ${optionOf(domain)} accept`,
+      `${match} ${TCP_MARKED} ${counter("wrong_version")} ${refuse}`,
+      `${match} ${counter("option_stripped")} ${remember} ${refuse}`,
+    ];
   });
   const unknown = `${SYN_ONLY} tcp dport @peer_tcp ${TCP_MARKED}`;
   return [...opens, `${unknown} counter name unknown_version reject with tcp reset`, ...answers];

@@ -7,7 +7,7 @@ const IDLE_MS = 30_000;
 /** As the set of nftables has. */
 const FLOWS_MAX = 65_535;
 
-interface ClientFlow {
+export interface ClientFlow {
   readonly client: Endpoint;
   readonly localPort: number;
   readonly slot: number;
@@ -57,6 +57,11 @@ export class ClientFlows {
     return [...this.#flows.values()].map(
       ({ client, localPort }) => `${formatAddress(client.address)} . ${client.port} . ${localPort}`,
     );
+  }
+
+  all(): readonly ClientFlow[] {
+    this.#expire();
+    return [...this.#flows.values()];
   }
 
   #live(client: Endpoint, localPort: number): ClientFlow | undefined {

@@ -15,6 +15,7 @@ import type { Poller } from "./poller.ts";
 import type { RoutedDomain, Routes } from "./routes.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Counted, Tally } from "./tally.ts";
+import type { Judged } from "./trace.ts";
 
 const BATCH = 64;
 /** Room for jumbo frames; longer datagrams have been fragments, and are refused. */
@@ -76,36 +77,43 @@ export class Datagrams {
     const datagram: Datagram = {
       at: index * PLACE_BYTES + PAYLOAD_AT,
       bytes,
-      source,
+      direction: isDomains ? "out" : "in",
+      protocol: "udp",
+      // As a domain knows itself, and as others know it.
+      source: isDomains ? { address: this.#routes().serviceAddress, port: source.port } : source,
+      sender: source,
       destination,
     };
-    if (this.#received.wasCut(index)) this.#tally.count(NOBODY, "too_big", bytes);
+    if (this.#received.wasCut(index)) this.#tally.count(NOBODY, "too_big", bytes, datagram);
     else if (isDomains) this.#fromDomain(datagram);
     else this.#fromUplink(datagram);
   }
 
   #fromDomain(datagram: Datagram): void {
-    const { source, destination, bytes } = datagram;
+    const { sender, source, destination, bytes } = datagram;
     const routes = this.#routes();
-    const domain = routes.at(source.address);
+    const domain = routes.at(sender.address);
     if (domain === undefined) return;
-    const asNode = { address: routes.serviceAddress, port: source.port };
     const isPeers =
       routes.isPeerPort(domain, "udp", source.port) || routes.isPeerPort(domain, "udp", destination.port);
-    if (isPeers) return this.#mark(datagram, routes, domain, asNode);
+    if (isPeers) return this.#mark(datagram, routes, domain);
     if (!routes.isClientPort(domain, "udp", source.port))
-      return this.#tally.count(domain, "port_not_registered", bytes);
+      return this.#tally.count(domain, "port_not_registered", bytes, datagram);
     if (!this.flows.answer(destination, source.port, domain.slot))
-      return this.#tally.count(domain, "tuple_in_use", bytes);
-    this.#send(datagram.at, bytes, asNode, destination, domain, "client_out");
+      return this.#tally.count(domain, "tuple_in_use", bytes, datagram);
+    this.#send(datagram, destination, domain, "client_out");
   }
 
-  #mark({ at, bytes, destination }: Datagram, routes: Routes, domain: RoutedDomain, asNode: Endpoint): void {
-    if (!routes.isManaged(destination.address)) return this.#tally.count(domain, "unmanaged", bytes);
+  #mark(datagram: Datagram, routes: Routes, domain: RoutedDomain): void {
+    const { at, bytes, destination } = datagram;
+    if (!routes.isManaged(destination.address))
+      return this.#tally.count(domain, "unmanaged", bytes, datagram);
     if (HEADER_BYTES + UDP_MARK_BYTES + bytes > this.#uplinkMtu)
-      return this.#tally.count(domain, "too_big", bytes);
-    this.#received.bytes.set(encodeUdpMark(routes.markOf(domain)), at - UDP_MARK_BYTES);
-    this.#send(at - UDP_MARK_BYTES, bytes + UDP_MARK_BYTES, asNode, destination, domain, "marked");
+      return this.#tally.count(domain, "too_big", bytes, datagram);
+    const mark = routes.markOf(domain);
+    this.#received.bytes.set(encodeUdpMark(mark), at - UDP_MARK_BYTES);
+    const marked = { ...datagram, at: at - UDP_MARK_BYTES, bytes: bytes + UDP_MARK_BYTES, mark };
+    this.#send(marked, destination, domain, "marked");
   }
 
   #fromUplink(datagram: Datagram): void {
@@ -118,25 +126,29 @@ export class Datagrams {
     if (mark !== undefined && isPeers) {
       const domain = routes.ofMark(mark);
       const tag = routes.knowsService(mark.tag) ? mark.tag : 0;
-      if (domain === undefined) this.#tally.count({ tag, version: 0 }, "unknown_version", bytes);
-      else this.#deliver(datagram, routes, domain);
+      const marked = { ...datagram, mark };
+      if (domain === undefined) this.#tally.count({ tag, version: 0 }, "unknown_version", bytes, marked);
+      else this.#deliver(marked, routes, domain);
     } else if (routes.isAnyClientPort("udp", destination.port)) {
       this.#fromClient(datagram, routes);
     } else {
       const tag = routes.tagOfPort("udp", destination.port);
-      this.#tally.count({ tag, version: 0 }, "unmarked", bytes);
+      this.#tally.count({ tag, version: 0 }, "unmarked", bytes, datagram);
     }
   }
 
-  #deliver({ at, bytes, source, destination }: Datagram, routes: Routes, domain: RoutedDomain): void {
+  #deliver(datagram: Datagram, routes: Routes, domain: RoutedDomain): void {
+    const { at, bytes, source, destination } = datagram;
     const isRegistered =
       routes.isPeerPort(domain, "udp", source.port) || routes.isPeerPort(domain, "udp", destination.port);
-    if (!isRegistered) return this.#tally.count(domain, "port_not_registered", bytes);
+    if (!isRegistered) return this.#tally.count(domain, "port_not_registered", bytes, datagram);
     const inDomain = { address: domain.address, port: destination.port };
-    this.#send(at + UDP_MARK_BYTES, bytes - UDP_MARK_BYTES, source, inDomain, domain, "delivered");
+    const plain = { ...datagram, at: at + UDP_MARK_BYTES, bytes: bytes - UDP_MARK_BYTES };
+    this.#send(plain, inDomain, domain, "delivered");
   }
 
-  #fromClient({ at, bytes, source, destination }: Datagram, routes: Routes): void {
+  #fromClient(datagram: Datagram, routes: Routes): void {
+    const { source, destination } = datagram;
     const slot = this.flows.ask(
       source,
       destination.port,
@@ -146,23 +158,17 @@ export class Datagrams {
     // The path leads to the host by now: nftables sends the next one there.
     if (domain === undefined) return;
     const inDomain = { address: domain.address, port: destination.port };
-    this.#send(at, bytes, source, inDomain, domain, "client_in");
+    this.#send(datagram, inDomain, domain, "client_in");
   }
 
-  /** Queues `bytes` of payload from `at`; the headers go in front of it. */
-  #send(
-    at: number,
-    bytes: number,
-    source: Endpoint,
-    destination: Endpoint,
-    who: Counted,
-    verdict: string,
-  ): void {
+  /** Queues the payload for `to`; the headers go in front of it. */
+  #send(datagram: Datagram, to: Endpoint, who: Counted, verdict: string): void {
+    const { at, bytes, source } = datagram;
     const packet = at - HEADER_BYTES;
-    writeHeaders(this.#received.bytes, packet, source, destination, bytes);
-    this.#sending.setPacket(this.#queued, packet, HEADER_BYTES + bytes, destination);
+    writeHeaders(this.#received.bytes, packet, source, to, bytes);
+    this.#sending.setPacket(this.#queued, packet, HEADER_BYTES + bytes, to);
     this.#queued += 1;
-    this.#tally.count(who, verdict, bytes);
+    this.#tally.count(who, verdict, bytes, datagram);
   }
 
   /** What cannot be sent now is lost, as on any full queue; the rest of the batch goes on. */
@@ -178,9 +184,9 @@ export class Datagrams {
 }
 
 /** A datagram in the batch: `bytes` of payload from `at`. */
-interface Datagram {
+interface Datagram extends Judged {
   readonly at: number;
   readonly bytes: number;
-  readonly source: Endpoint;
-  readonly destination: Endpoint;
+  /** Where it came from inside the node: a domain's management address. */
+  readonly sender: Endpoint;
 }

@@ -4,11 +4,15 @@ import { Datagrams } from "./datagrams.ts";
 import { Poller } from "./poller.ts";
 import { Routes } from "./routes.ts";
 import { localEndpoint } from "./sockets.ts";
+import { PeerTally } from "./peer-tally.ts";
 import { Streams } from "./streams.ts";
 import { ERRNO, LINUX, errorName, sys } from "./system-calls.ts";
 import { Tally } from "./tally.ts";
+import { RelayTrace } from "./trace.ts";
 import type { RelayPorts } from "./chains.ts";
-import type { Answers, Command, EngineOptions } from "./messages.ts";
+import type { ClientFlow } from "./client-flows.ts";
+import type { Answers, Command, EngineOptions, RelayFlow } from "./messages.ts";
+import type { CountedFor, Judged } from "./trace.ts";
 
 /** Deadlines are checked so often, and so long the thread may sleep: Node can only end it when it wakes. */
 const TICK_MS = 100;
@@ -17,7 +21,9 @@ export class Engine {
   /** Writing to it wakes the loop. */
   readonly wakeFd: number;
   readonly #poller = new Poller();
-  readonly #tally = new Tally();
+  readonly #peers = new PeerTally();
+  readonly #trace = new RelayTrace((tag) => this.#routes.nameOf(tag));
+  readonly #tally = new Tally((judged, counted) => this.#observe(judged, counted));
   readonly #streams: Streams;
   readonly #datagrams: Datagrams;
   #routes: Routes;
@@ -80,9 +86,23 @@ export class Engine {
         return this.#tally.heard();
       case "counters":
         return this.#tally.counters();
+      case "peerCounters":
+        return this.#peers.all();
+      case "flows":
+        return [...this.#streams.flows(), ...this.#datagrams.flows.all().map(toFlow)];
+      case "trace":
+        return this.#trace.take(command.filter, this.#nowMs);
       case "stop":
         return this.#stop();
     }
+  }
+
+  #observe(judged: Judged, counted: CountedFor): void {
+    this.#trace.see(judged, counted, this.#nowMs);
+    const peer = judged.direction === "out" ? judged.destination : judged.source;
+    const isClients = counted.verdict === "client_in" || counted.verdict === "client_out";
+    if (isClients || !this.#routes.isManaged(peer.address)) return;
+    this.#peers.count(peer.address, counted, counted.verdict, counted.bytes, this.#nowMs);
   }
 
   #stop(): undefined {
@@ -92,4 +112,8 @@ export class Engine {
     closeSparePipes();
     this.#poller.close();
   }
+}
+
+function toFlow({ client, localPort, slot, lastSeenMs }: ClientFlow): RelayFlow {
+  return { slot, protocol: "udp", kind: "client", remote: client, localPort, state: "open", lastSeenMs };
 }

@@ -1,8 +1,22 @@
 /** What the daemon and the relay's thread say to one another. */
-import type { HeardMark } from "../datapath.ts";
+import type { TraceFilter } from "../../control/contract.ts";
+import type { HeardMark, TraceBatch } from "../datapath.ts";
 import type { RelayPorts } from "./chains.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { TalliedPeer } from "./peer-tally.ts";
 import type { RelayState } from "./state.ts";
 import type { TalliedCounter } from "./tally.ts";
+
+/** A connection or a client's datagrams. */
+export interface RelayFlow {
+  readonly slot: number;
+  readonly protocol: "tcp" | "udp";
+  readonly kind: "peer" | "client";
+  readonly remote: Endpoint;
+  readonly localPort: number;
+  readonly state: "opening" | "open";
+  readonly lastSeenMs: number;
+}
 
 export interface EngineOptions {
   /** MTU of the uplink, bytes. */
@@ -21,6 +35,10 @@ export type Command =
   | { readonly type: "clientFlows" }
   | { readonly type: "heard" }
   | { readonly type: "counters" }
+  | { readonly type: "peerCounters" }
+  | { readonly type: "flows" }
+  /** Takes what was traced, and goes on with this filter, or ends. */
+  | { readonly type: "trace"; readonly filter: TraceFilter | undefined }
   /** Closes every socket; the thread ends. */
   | { readonly type: "stop" };
 
@@ -33,6 +51,9 @@ export interface Answers {
   readonly clientFlows: readonly string[];
   readonly heard: readonly HeardMark[];
   readonly counters: readonly TalliedCounter[];
+  readonly peerCounters: readonly TalliedPeer[];
+  readonly flows: readonly RelayFlow[];
+  readonly trace: Omit<TraceBatch, "unseen">;
   readonly stop: undefined;
 }
 

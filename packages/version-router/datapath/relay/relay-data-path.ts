@@ -9,14 +9,28 @@ import { RouterError } from "../../errors.ts";
 import { UDP_MARK_BYTES, serviceTag } from "../../mark/index.ts";
 import * as addresses from "../kernel/addresses.ts";
 import * as links from "../kernel/links.ts";
+import { selectFlows } from "../flow-list.ts";
 import { EngineThread } from "./engine-thread.ts";
+import { toListedFlow, toPeerCounters } from "./listing.ts";
 import * as node from "./node-setup.ts";
 import { probeRelayDataPath } from "./probe.ts";
+import { RULE_VERDICTS } from "./ruleset.ts";
 import { loadState, removeState, saveState } from "./state-file.ts";
 import * as states from "./state.ts";
+import { strippedPeers } from "./stripped-peers.ts";
 import { sumUp } from "./tally.ts";
-import type { Advertisement, ClientPath, Counter, DomainLink, PortSet } from "../../control/contract.ts";
-import type { DataPath, DataPathConfig, DomainEntry, HeardMark } from "../datapath.ts";
+import type {
+  Advertisement,
+  ClientPath,
+  Counter,
+  DomainLink,
+  FlowFilter,
+  FlowList,
+  PeerCounter,
+  PortSet,
+  TraceFilter,
+} from "../../control/contract.ts";
+import type { DataPath, DataPathConfig, DomainEntry, HeardMark, TraceBatch } from "../datapath.ts";
 import type { RelayState } from "./state.ts";
 
 export interface RelayConfig extends Pick<DataPathConfig, "uplink" | "serviceAddress"> {
@@ -159,6 +173,35 @@ class RelayDataPath implements DataPath {
         return { ...counter, tag: domain?.tag ?? 0, version: domain?.version ?? 0 };
       });
       return sumUp([...tallied, ...counted], (tag) => states.nameOf(state, tag));
+    });
+  }
+
+  peerCounters(): Promise<readonly PeerCounter[]> {
+    return this.#inTurn(async () => {
+      const { engine, state } = this.#open;
+      const tallied = await engine.request({ type: "peerCounters" });
+      return toPeerCounters(tallied, await strippedPeers(state, Date.now()), (tag) =>
+        states.nameOf(state, tag),
+      );
+    });
+  }
+
+  flows(filter: FlowFilter): Promise<FlowList> {
+    return this.#inTurn(async () => {
+      const { engine, state } = this.#open;
+      const nowMs = Date.now();
+      const flows = (await engine.request({ type: "flows" })).flatMap((flow) => {
+        const domain = states.domainAt(state, flow.slot);
+        return domain === undefined ? [] : [toListedFlow(flow, domain, nowMs)];
+      });
+      return selectFlows(flows, filter);
+    });
+  }
+
+  trace(filter: TraceFilter | undefined): Promise<TraceBatch> {
+    return this.#inTurn(async () => {
+      const batch = await this.#open.engine.request({ type: "trace", filter });
+      return { ...batch, unseen: RULE_VERDICTS };
     });
   }
 

@@ -34,12 +34,13 @@ export class Routes {
   readonly #clientPorts = new Map<string, readonly RoutedDomain[]>();
   readonly #direct = new Set<RoutedDomain>();
   readonly #marks = new Map<RoutedDomain, Mark>();
-  readonly #services: ReadonlySet<number>;
+  /** Names by tag. */
+  readonly #services: ReadonlyMap<number, string>;
   readonly #managed: ReadonlySet<number>;
 
   constructor(state: RelayState) {
     this.serviceAddress = parseAddress(state.serviceAddress);
-    this.#services = new Set(state.services.map(({ tag }) => tag));
+    this.#services = new Map(state.services.map(({ tag, name }) => [tag, name]));
     this.#managed = new Set(state.managed.map(parseAddress));
     for (const { slot, tag, version, ports } of state.domains) {
       const domain = { slot, tag, version, address: FIRST_MANAGEMENT_ADDRESS + slot };
@@ -109,6 +110,11 @@ export class Routes {
 
   knowsService(tag: number): boolean {
     return this.#services.has(tag);
+  }
+
+  /** "" for a service that this node does not know. */
+  nameOf(tag: number): string {
+    return this.#services.get(tag) ?? "";
   }
 
   #peers(protocol: Protocol, port: number): readonly RoutedDomain[] {

@@ -6,7 +6,7 @@
  * sockets (TPROXY), translates the rest, and gives the domain its own address back.
  */
 import { GATEWAY, hostInterface, managementAddress } from "../kernel/addresses.ts";
-import { SLOT_VERDICTS, arpRules, counterName, nodeChains, portNumbers } from "./chains.ts";
+import { SLOT_VERDICTS, STRIPPED_SET, arpRules, counterName, nodeChains, portNumbers } from "./chains.ts";
 import { directDomain } from "./state.ts";
 import { TABLE } from "./chains.ts";
 import type { RelayPorts } from "./chains.ts";
@@ -22,6 +22,12 @@ const TAP_VERDICTS = [
   "private_address",
   "to_host",
 ];
+
+/** No packet of these is ever shown in a trace: rules judge them, not the relay's sockets. */
+export const RULE_VERDICTS = [...new Set([...TAP_VERDICTS, ...SLOT_VERDICTS, "private_address"])];
+
+/** So long a peer is remembered whose SYN-ACKs lost their option. */
+export const STRIPPED_SECONDS = 600;
 
 export function tapTable(slot: number): string {
   return `version_manager_s${slot}`;
@@ -72,6 +78,7 @@ export function nodeRuleset(state: RelayState, uplink: string, ports: RelayPorts
   const declared = [
     "  set managed { type ipv4_addr; }",
     "  set client_flows { type ipv4_addr . inet_service . inet_service; size 65535; flags dynamic,timeout; timeout 30s; }",
+    `  set ${STRIPPED_SET} { type ipv4_addr . mark; size 1024; flags dynamic,timeout; timeout ${STRIPPED_SECONDS}s; counter; }`,
     ...["private_address", "unknown_version"].map((verdict) => `  counter ${verdict} { }`),
     ...state.domains.flatMap(({ slot }) =>
       SLOT_VERDICTS.map((verdict) => `  counter ${counterName(slot, verdict)} { }`),

@@ -22,10 +22,12 @@ import { ERRNO, sys } from "./system-calls.ts";
 import { NOBODY } from "./tally.ts";
 import type { Mark } from "../../mark/index.ts";
 import type { Endpoint } from "./endpoint.ts";
+import type { RelayFlow } from "./messages.ts";
 import type { Form } from "./peer-forms.ts";
 import type { RoutedDomain, Routes } from "./routes.ts";
 import type { StreamScene } from "./scene.ts";
 import type { Counted } from "./tally.ts";
+import type { Judged } from "./trace.ts";
 
 /** A connect(), and a peer's answer to our mark, may take so long. */
 const OPENING_MS = 10_000;
@@ -55,7 +57,10 @@ export class Stream {
   #domain: RoutedDomain | undefined;
   #directions: readonly Direction[] = [];
   #deadlineMs: number;
+  #lastSeenMs: number;
   #form: Form = "stream";
+  /** What the mark that opened it said, of either side. */
+  #mark: Mark | undefined;
   /** The other form was tried already. */
   #isSecondTry = false;
 
@@ -67,7 +72,8 @@ export class Stream {
     this.#source = accepted.source;
     this.#destination = accepted.destination;
     this.#domain = domain;
-    this.#deadlineMs = scene.nowMs() + MARK_MS;
+    this.#lastSeenMs = scene.nowMs();
+    this.#deadlineMs = this.#lastSeenMs + MARK_MS;
     scene.all.add(this);
     scene.opening.add(this);
     setStreamOptions(this.#left);
@@ -86,6 +92,22 @@ export class Stream {
   /** The slot of its domain; undefined while it has none. */
   get slot(): number | undefined {
     return this.#domain?.slot;
+  }
+
+  /** As the daemon lists it; undefined while it has no domain. */
+  flow(): RelayFlow | undefined {
+    if (this.#domain === undefined) return undefined;
+    const remote = this.kind === "outward" ? this.#destination : this.#source;
+    const local = this.kind === "outward" ? this.#source : this.#destination;
+    return {
+      slot: this.#domain.slot,
+      protocol: "tcp",
+      kind: this.kind === "client" ? "client" : "peer",
+      remote,
+      localPort: local.port,
+      state: this.#phase === "open" ? "open" : "opening",
+      lastSeenMs: this.#lastSeenMs,
+    };
   }
 
   /** Goes on as far as it can without waiting. */
@@ -113,8 +135,23 @@ export class Stream {
 
   /** Counts why, and resets both sides. */
   refuse(verdict: string, who: Counted = this.#domain ?? this.#stranger()): void {
-    this.#scene.tally.count(who, verdict, 0);
+    this.#count(verdict, 0, who);
     this.abort();
+  }
+
+  /** `isBack`: against the direction in which it was opened. */
+  #count(verdict: string, bytes: number, who: Counted, isBack = false): void {
+    this.#lastSeenMs = this.#scene.nowMs();
+    this.#scene.tally.count(who, verdict, bytes, this.#judged(isBack));
+  }
+
+  #judged(isBack: boolean): Judged {
+    const isOut = (this.kind === "outward") !== isBack;
+    const { serviceAddress } = this.#scene.routes();
+    const opener =
+      this.kind === "outward" ? { address: serviceAddress, port: this.#source.port } : this.#source;
+    const [source, destination] = isBack ? [this.#destination, opener] : [opener, this.#destination];
+    return { direction: isOut ? "out" : "in", protocol: "tcp", source, destination, mark: this.#mark };
   }
 
   /** Resets both sides. */
@@ -191,13 +228,14 @@ export class Stream {
   #readSyn(): void {
     const mark = markOfSyn(savedSyn(this.#left));
     // Under a flood the kernel answers by SYN cookies and keeps no SYN.
-    if (mark === undefined) return this.refuse("unmarked");
+    if (mark === undefined) return this.refuse(this.#unmarkedVerdict(this.#source));
     this.#scene.forms.took(this.#source.address, "option");
     this.#toDomainOf(mark);
   }
 
   /** A peer has said which version it is. */
   #toDomainOf(mark: Mark): void {
+    this.#mark = mark;
     this.#hear(this.#source, mark);
     const routes = this.#scene.routes();
     const domain = routes.ofMark(mark);
@@ -214,9 +252,15 @@ export class Stream {
   /** No mark at a peer port: a client's if the port is that as well. */
   #unmarked(): void {
     const { port } = this.#destination;
-    if (this.#scene.routes().clientDomain("tcp", port) === undefined) return this.refuse("unmarked");
+    if (this.#scene.routes().clientDomain("tcp", port) === undefined)
+      return this.refuse(this.#unmarkedVerdict(this.#source));
     this.#forget();
     this.#scene.beginClient({ fd: this.#left, source: this.#source, destination: this.#destination });
+  }
+
+  /** A managed peer marks whatever it opens: somebody on the way has taken the option out. */
+  #unmarkedVerdict({ address }: Endpoint): string {
+    return this.#scene.routes().isManaged(address) ? "option_stripped" : "unmarked";
   }
 
   #onConnected(): void {
@@ -226,7 +270,8 @@ export class Stream {
     const mark = this.#scene.routes().markOf(domain);
     const to = this.kind === "outward" ? this.#right : this.#left;
     if (this.#form === "stream" && !sendMark(to, mark)) return this.refuse("reset");
-    this.#scene.tally.count(domain, this.kind === "outward" ? "marked" : "delivered", 0);
+    if (this.kind === "outward") this.#mark = mark;
+    this.#count(this.kind === "outward" ? "marked" : "delivered", 0, domain);
     if (this.kind === "outward" && this.#form === "stream") this.#phase = "awaiting mark";
     else this.#open();
   }
@@ -252,12 +297,11 @@ export class Stream {
 
   #open(): void {
     const domain = this.#domain ?? NOBODY;
-    const { tally } = this.#scene;
     const role = this.kind === "client" ? "client" : "peer_tcp";
     const [forth, back] = this.kind === "outward" ? ["out", "in"] : ["in", "out"];
     this.#directions = [
-      new Direction(this.#left, this.#right, (bytes) => tally.count(domain, `${role}_${forth}`, bytes)),
-      new Direction(this.#right, this.#left, (bytes) => tally.count(domain, `${role}_${back}`, bytes)),
+      new Direction(this.#left, this.#right, (bytes) => this.#count(`${role}_${forth}`, bytes, domain)),
+      new Direction(this.#right, this.#left, (bytes) => this.#count(`${role}_${back}`, bytes, domain, true)),
     ];
     this.#phase = "open";
     if (this.kind === "outward") {

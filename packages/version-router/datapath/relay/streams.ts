@@ -15,6 +15,7 @@ import {
 import { ERRNO, LINUX, sys } from "./system-calls.ts";
 import { NOBODY } from "./tally.ts";
 import type { Endpoint } from "./endpoint.ts";
+import type { RelayFlow } from "./messages.ts";
 import type { Poller } from "./poller.ts";
 import type { Routes } from "./routes.ts";
 import type { StreamScene } from "./scene.ts";
@@ -78,6 +79,10 @@ export class Streams {
 
   connections(slot: number): number {
     return this.#clients(slot).length;
+  }
+
+  flows(): readonly RelayFlow[] {
+    return [...this.#scene.all].flatMap((stream) => stream.flow() ?? []);
   }
 
   /** Ends the connections of clients to this slot's domain; returns how many. */

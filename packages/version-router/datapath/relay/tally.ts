@@ -3,6 +3,7 @@ import { packAdvertisement } from "../../mark/mark.ts";
 import type { Counter } from "../../control/contract.ts";
 import type { Mark } from "../../mark/mark.ts";
 import type { HeardMark } from "../datapath.ts";
+import type { CountedFor, Judged } from "./trace.ts";
 
 /** A verdict's count. Segments of a stream count as often as they were read: the relay sees no packets of TCP. */
 export interface TalliedCounter {
@@ -28,8 +29,15 @@ const COUNTERS_MAX = 8192;
 export class Tally {
   readonly #counters = new Map<string, TalliedCounter>();
   readonly #heard = new Map<string, HeardMark>();
+  readonly #observe: (judged: Judged, counted: CountedFor) => void;
 
-  count({ tag, version }: Counted, verdict: string, bytes: number): void {
+  /** `observe` is told of whatever has addresses. */
+  constructor(observe: (judged: Judged, counted: CountedFor) => void = () => undefined) {
+    this.#observe = observe;
+  }
+
+  count({ tag, version }: Counted, verdict: string, bytes: number, judged?: Judged): void {
+    if (judged !== undefined) this.#observe(judged, { tag, version, verdict, bytes });
     const key = `${tag} ${version} ${verdict}`;
     let counter = this.#counters.get(key);
     if (counter === undefined) {

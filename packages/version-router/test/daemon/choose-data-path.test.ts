@@ -7,8 +7,8 @@ const lacks = (what: string) => ({ ok: false, missing: [{ what, mend: `install $
 const both: Findings = { wanted: "auto", left: [], kernel: can, relay: can };
 
 t.test("auto: the kernel's where it can be, else the relay", async (t) => {
-  t.equal(chooseKind(both), "kernel");
-  t.equal(chooseKind({ ...both, kernel: lacks("BTF") }), "relay");
+  t.same(chooseKind(both), { kind: "kernel", reason: "this machine can carry it" });
+  t.match(chooseKind({ ...both, kernel: lacks("BTF") }), { kind: "relay", reason: /BTF \(install BTF\)/ });
   t.throws(() => chooseKind({ ...both, kernel: lacks("BTF"), relay: lacks("nft") }), {
     code: "E_NO_DATA_PATH",
     message: /BTF \(install BTF\).*nft \(install nft\)/,
@@ -16,13 +16,13 @@ t.test("auto: the kernel's where it can be, else the relay", async (t) => {
 });
 
 t.test("auto: what an earlier daemon left stays, whatever the machine can by now", async (t) => {
-  t.equal(chooseKind({ ...both, left: ["relay"] }), "relay");
-  t.equal(chooseKind({ ...both, left: ["kernel"], kernel: lacks("bpftool") }), "kernel");
+  t.match(chooseKind({ ...both, left: ["relay"] }), { kind: "relay" });
+  t.match(chooseKind({ ...both, left: ["kernel"], kernel: lacks("bpftool") }), { kind: "kernel" });
 });
 
 t.test("named: that one, so that its own error says what is missing", async (t) => {
-  t.equal(chooseKind({ ...both, wanted: "relay" }), "relay");
-  t.equal(chooseKind({ ...both, wanted: "kernel", kernel: lacks("BTF") }), "kernel");
+  t.match(chooseKind({ ...both, wanted: "relay" }), { kind: "relay" });
+  t.match(chooseKind({ ...both, wanted: "kernel", kernel: lacks("BTF") }), { kind: "kernel" });
 });
 
 t.test("named, but domains are on the other: refused in words that help", async (t) => {

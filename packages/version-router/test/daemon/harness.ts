@@ -54,6 +54,7 @@ export async function makeNode(
       daemon = await startDaemon({
         config,
         dataPath,
+        dataPathReason: "a test wants it",
         gatewayAddress: config.serviceAddress,
         nowMs: () => Math.round(performance.timeOrigin + performance.now()),
         random: Math.random,

@@ -4,6 +4,7 @@
  */
 import type { Test } from "tap";
 import type { PortSet } from "../../control/contract.ts";
+import { VERDICT_NAMES } from "../../control/verdicts.ts";
 import type { DataPath, DomainEntry } from "../../datapath/datapath.ts";
 import { serviceTag } from "../../mark/index.ts";
 
@@ -28,6 +29,8 @@ export function dataPathCompliance(t: Test, make: () => DataPath): void {
   t.test("nothing can be asked before it is open", async (t) => {
     await t.rejects(make().domains(), { code: "E_NO_DATA_PATH" });
     await t.rejects(make().attachDomain(entry(0, 1)), { code: "E_NO_DATA_PATH" });
+    await t.rejects(make().flows({}), { code: "E_NO_DATA_PATH" });
+    await t.rejects(make().trace({}), { code: "E_NO_DATA_PATH" });
   });
 
   t.test("opening twice is fine", async (t) => {
@@ -127,6 +130,29 @@ export function dataPathCompliance(t: Test, make: () => DataPath): void {
     const dataPath = await opened(t);
     t.same(await dataPath.heard(), []);
     t.ok(Array.isArray(await dataPath.counters()));
+  });
+
+  t.test("quiet, it has no flows and counts no peers", async (t) => {
+    const dataPath = await opened(t);
+    await dataPath.attachDomain(entry(0, 1));
+    t.same(await dataPath.flows({}), { flows: [], notShown: 0 });
+    t.same(await dataPath.flows({ service: "kv", version: 1, protocol: "udp", limit: 1 }), {
+      flows: [],
+      notShown: 0,
+    });
+    t.same(await dataPath.peerCounters(), []);
+  });
+
+  t.test("a trace begins and ends, twice; what it cannot show it names", async (t) => {
+    const dataPath = await opened(t);
+    const filters = [{}, { service: "kv", version: 1, peer: "10.79.0.2", port: 7000, verdict: "marked" }];
+    for (const filter of filters) {
+      t.same((await dataPath.trace(filter)).packets, []);
+      const batch = await dataPath.trace(filter);
+      t.match(batch, { packets: [], missed: 0 });
+      t.ok(batch.unseen.every((verdict) => VERDICT_NAMES.includes(verdict)));
+      t.same((await dataPath.trace(undefined)).packets, []);
+    }
   });
 
   t.test("destroyed, it can begin anew; destroying again is fine", async (t) => {

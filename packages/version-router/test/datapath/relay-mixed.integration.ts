@@ -82,7 +82,10 @@ async function run(): Promise<void> {
     const startedMs = Date.now();
     await t.rejects(b1.connect(a.address, PEER_TCP), REFUSED);
     t.ok(Date.now() - startedMs < 1000);
-    t.ok((await b.counter("unmarked", 1)) > 0);
+    t.ok((await b.counter("option_stripped", 1)) > 0);
+    const stripped = (await b.call("peerCounters")).filter(({ verdict }) => verdict === "option_stripped");
+    t.match(stripped, [{ peerAddress: a.address, service: "kv", version: 1 }]);
+    t.ok(Math.abs(Date.now() - (stripped[0]?.lastSeenMs ?? 0)) < 60_000);
     nft("delete table netdev lossy");
     t.match((await b1.connect(a.address, PEER_TCP)).greeting, /^node1-v1 /);
   });

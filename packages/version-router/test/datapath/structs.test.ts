@@ -61,6 +61,7 @@ const MIRRORED: Readonly<Record<string, Struct<unknown>>> = {
   counter_key: structs.counterKey,
   counter: structs.counter,
   peer_key: structs.peerKey,
+  peer_counter: structs.peerCounter,
   tracing: structs.tracing,
   trace_record: structs.traceRecord,
 };

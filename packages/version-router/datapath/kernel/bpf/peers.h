@@ -8,7 +8,13 @@ struct peer_key {
 	__u16 verdict;
 };
 
-MAP(peer_counters, BPF_MAP_TYPE_LRU_PERCPU_HASH, struct peer_key, struct counter, 8192);
+struct peer_counter {
+	__u64 packets;
+	__u64 bytes;
+	__u64 last_seen_ns; /* CLOCK_MONOTONIC */
+};
+
+MAP(peer_counters, BPF_MAP_TYPE_LRU_PERCPU_HASH, struct peer_key, struct peer_counter, 8192);
 
 /* Who is at the other end, for all of this packet's verdicts; 0: nobody yet. Kept with the packet itself. */
 static __always_inline void remember_peer(struct __sk_buff *skb, __be32 address)
@@ -26,15 +32,16 @@ static __noinline int count_for_peer(struct __sk_buff *skb, __u32 version, __u32
 	struct peer_key key = {.version = version, .tag = tag, .verdict = verdict};
 	__u32 words[4] = {skb->cb[0], skb->cb[1], skb->cb[2], skb->cb[3]};
 	__builtin_memcpy(key.peer, words, sizeof(key.peer));
-	struct counter *counter = lookup(peer_counters, &key);
+	struct peer_counter *counter = lookup(peer_counters, &key);
 	if (!counter) {
-		struct counter zero = {};
+		struct peer_counter zero = {};
 		bpf_map_update_elem(&peer_counters, &key, &zero, BPF_NOEXIST);
 		counter = lookup(peer_counters, &key);
 	}
 	if (counter) {
 		counter->packets += 1;
 		counter->bytes += skb->len;
+		counter->last_seen_ns = bpf_ktime_get_coarse_ns();
 	}
 	return 0;
 }
