@@ -17,6 +17,7 @@ export interface NodeConfig {
   /** Of the relay. */
   readonly stateDirectory: string;
   readonly peers: readonly string[];
+  /** Clients go straight to the domain. */
   readonly ports: PortSet;
 }
 
@@ -39,6 +40,8 @@ async function main([json = "{}"]: readonly string[]): Promise<void> {
   const domain = { slot: SLOT, service: SERVICE, tag: serviceTag(SERVICE), version: VERSION };
   const link: DomainLink = await dataPath.attachDomain({ ...domain, link: "veth" });
   await dataPath.setPorts(SLOT, config.ports);
+  if (config.ports.client.length > 0)
+    await dataPath.setClientPath(SERVICE, { kind: "direct", version: VERSION });
   process.send?.(link);
   const finish = (): void => void dataPath.destroy().finally(() => process.exit(0));
   process.once("SIGTERM", finish);

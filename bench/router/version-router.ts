@@ -37,7 +37,8 @@ export async function startRouter(
   }
 }
 
-function startDataPath(namespaces: Namespaces, node: string, config: NodeConfig): Promise<DomainLink> {
+/** Resolves with the domain's link when the data path is set up; it goes with the namespaces. */
+export function startDataPath(namespaces: Namespaces, node: string, config: NodeConfig): Promise<DomainLink> {
   const command = [process.execPath, PROCESS, JSON.stringify(config)];
   const child = namespaces.spawn(node, command, ["ignore", "inherit", "inherit", "ipc"]);
   return new Promise((resolve, reject) => {
@@ -55,7 +56,7 @@ function startDataPath(namespaces: Namespaces, node: string, config: NodeConfig)
 }
 
 /** The guest's end into the domain, which bears the node's own address. */
-async function plug(node: string, domain: string, link: DomainLink): Promise<void> {
+export async function plug(node: string, domain: string, link: DomainLink): Promise<void> {
   await ip(node, `link set ${link.guestInterfaceName} netns ${domain} name eth0`);
   await ip(domain, `address add ${link.address}/32 dev eth0`);
   await ip(domain, "link set eth0 up");

@@ -36,6 +36,9 @@ export interface ProxyServerStatus {
 /** Milliseconds that a draining server still accepts: what had connected before is served, not reset. */
 const ACCEPT_GRACE_MS = 100;
 
+/** Connections that wait to be accepted, at most; the kernel's own limit (somaxconn) counts when it is lower. */
+const LISTEN_BACKLOG = 16_384;
+
 const BUFFERED_BYTES_MAX = 256 * 1024 * 1024;
 const MEMORY_WATCH_MS = 250;
 
@@ -67,7 +70,7 @@ export class ProxyServer {
     const server = net.createServer({ allowHalfOpen: true }, (socket) => this.#accept(port, socket));
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen(at, resolve);
+      server.listen({ ...at, backlog: LISTEN_BACKLOG }, resolve);
     });
     server.on("error", () => undefined);
     this.#servers.set(port, server);
