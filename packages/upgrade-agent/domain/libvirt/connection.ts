@@ -4,6 +4,7 @@
  */
 import { AgentError } from "../../errors.ts";
 import { Channel } from "./rpc/channel.ts";
+import type { KeepAliveOptions } from "./rpc/keepalive.ts";
 import { AUTH_NONE, procedures } from "./rpc/protocol.ts";
 import type { DomainRef, LifecycleMessage } from "./rpc/protocol.ts";
 
@@ -14,11 +15,12 @@ const LIB_VERSION_MIN = 6_000_000;
 const CALL_TIMEOUT_MS = 120_000;
 
 export interface ConnectionOptions {
-  /** libvirtd's unix socket. */
+  /** libvirtd's unix socket, or `tcp://host:port`. */
   readonly socket: string;
   /** Driver, for example `qemu:///system`, `lxc:///system`, `test:///default`. */
   readonly uri: string;
   readonly callTimeoutMs?: number;
+  readonly keepAlive?: KeepAliveOptions;
   /** Called from `listen()` on, in the order of the daemon's events. */
   readonly onLifecycle?: (message: LifecycleMessage) => void;
 }
@@ -42,6 +44,16 @@ export class Domain {
   /** Ends it at once, as pulling the plug does. */
   async destroy(): Promise<void> {
     await this.#channel.call(procedures.destroy, this.#ref);
+  }
+
+  /** Asks the guest to stop, by its power button or its process 1; it may take its time, or never do it. */
+  async shutdown(): Promise<void> {
+    await this.#channel.call(procedures.shutdown, this.#ref);
+  }
+
+  /** Writes the memory and state of the running domain to a file on libvirtd's host, and stops it. */
+  async save(path: string): Promise<void> {
+    await this.#channel.call(procedures.save, { domain: this.#ref, path });
   }
 
   async undefine(): Promise<void> {
@@ -74,13 +86,15 @@ export class Connection {
    */
   static async open(options: ConnectionOptions): Promise<Connection> {
     const channel = await Channel.connect({
-      socketPath: options.socket,
+      address: options.socket,
       callTimeoutMs: options.callTimeoutMs ?? CALL_TIMEOUT_MS,
+      ...(options.keepAlive === undefined ? {} : { keepAlive: options.keepAlive }),
       ...(options.onLifecycle === undefined ? {} : { onLifecycle: options.onLifecycle }),
     });
     try {
       const auth = await channel.call(procedures.authList, undefined);
       if (!auth.includes(AUTH_NONE)) throw authWanted(options.socket);
+      await channel.call(procedures.askForKeepAlive, undefined);
       await channel.call(procedures.open, options.uri);
       const libVersion = Number(await channel.call(procedures.libVersion, undefined));
       if (libVersion < LIB_VERSION_MIN) throw tooOld(libVersion);
@@ -117,6 +131,11 @@ export class Connection {
   /** Keeps a domain of this name and uuid, which may be running, beyond its end. */
   async defineDomain(xml: string): Promise<Domain> {
     return new Domain(this.#channel, await this.#channel.call(procedures.defineXml, xml));
+  }
+
+  /** Goes on with a domain from the file that `Domain.save` wrote, under the name and uuid that the file gives. */
+  async restoreDomain(path: string): Promise<void> {
+    await this.#channel.call(procedures.restore, path);
   }
 
   /** Throws LibvirtError with code `noDomain` when there is none. */

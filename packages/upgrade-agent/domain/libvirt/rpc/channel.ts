@@ -1,9 +1,12 @@
-/** One connection to libvirtd's unix socket: calls in parallel, matched to their answers by serial, and events. */
+/** One connection to libvirtd: calls in parallel, matched to their answers by serial, events, and signs of life. */
 import { connect } from "node:net";
 import type { Socket } from "node:net";
+import { endpointOf } from "./address.ts";
 import { LibvirtError, noLibvirt } from "./error.ts";
 import { encodePacket, MessageStatus, MessageType, PacketSplitter } from "./frame.ts";
 import type { Packet } from "./frame.ts";
+import { answerTo, KEEP_ALIVE, KeepAlive, ping } from "./keepalive.ts";
+import type { KeepAliveOptions } from "./keepalive.ts";
 import { LIFECYCLE_MESSAGE, PROGRAM, PROTOCOL_VERSION, readError, readLifecycle } from "./protocol.ts";
 import type { LifecycleMessage, Procedure } from "./protocol.ts";
 import { XdrReader, XdrWriter } from "./xdr.ts";
@@ -15,9 +18,11 @@ interface Pending {
 }
 
 export interface ChannelOptions {
-  readonly socketPath: string;
+  /** Path of the unix socket, or `tcp://host:port`. */
+  readonly address: string;
   /** Milliseconds that any call may take; libvirt starts and stops domains within one call. */
   readonly callTimeoutMs: number;
+  readonly keepAlive?: KeepAliveOptions;
   readonly onLifecycle?: (message: LifecycleMessage) => void;
 }
 
@@ -27,6 +32,8 @@ export class Channel {
   readonly #splitter = new PacketSplitter();
   readonly #pending = new Map<number, Pending>();
   readonly #ended: Promise<Error>;
+  readonly #keepAlive: KeepAlive;
+  readonly #ticks: NodeJS.Timeout;
   #failure: Error | undefined;
   #resolveEnded: (error: Error) => void = () => undefined;
   #serial = 0;
@@ -34,6 +41,9 @@ export class Channel {
   private constructor(options: ChannelOptions, socket: Socket) {
     this.#options = options;
     this.#socket = socket;
+    const keepAlive = options.keepAlive ?? KEEP_ALIVE;
+    this.#keepAlive = new KeepAlive(keepAlive);
+    this.#ticks = setInterval(() => this.#tick(), keepAlive.intervalMs).unref();
     this.#ended = new Promise((resolve) => (this.#resolveEnded = resolve));
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("error", (error) => this.#fail(error.message, error));
@@ -43,8 +53,8 @@ export class Channel {
   /** Throws E_NO_LIBVIRT when there is no such socket or nobody accepts. */
   static connect(options: ChannelOptions): Promise<Channel> {
     return new Promise((resolve, reject) => {
-      const socket = connect(options.socketPath);
-      const refuse = (error: Error): void => reject(noLibvirt(options.socketPath, error.message, error));
+      const socket = connect(endpointOf(options.address));
+      const refuse = (error: Error): void => reject(noLibvirt(options.address, error.message, error));
       socket.once("error", refuse);
       socket.once("connect", () => {
         socket.off("error", refuse);
@@ -109,7 +119,14 @@ export class Channel {
     this.#fail("we closed the connection");
   }
 
+  #tick(): void {
+    const verdict = this.#keepAlive.tick();
+    if (verdict === "ping") this.#socket.write(encodePacket(ping));
+    else if (verdict === "dead") this.#fail("it gives no sign of life");
+  }
+
   #receive(chunk: Buffer): void {
+    this.#keepAlive.heard();
     try {
       for (const packet of this.#splitter.push(chunk)) this.#dispatch(packet);
     } catch (error) {
@@ -118,6 +135,8 @@ export class Channel {
   }
 
   #dispatch(packet: Packet): void {
+    const answer = answerTo(packet);
+    if (answer !== undefined && answer !== "none") this.#socket.write(encodePacket(answer));
     if (packet.program !== PROGRAM || packet.version !== PROTOCOL_VERSION) return;
     if (packet.type === MessageType.reply) this.#pending.get(packet.serial)?.settle(packet);
     else if (packet.type === MessageType.event && packet.procedure === LIFECYCLE_MESSAGE) {
@@ -127,7 +146,8 @@ export class Channel {
 
   #fail(why: string, cause?: unknown): void {
     if (this.#failure !== undefined) return;
-    this.#failure = noLibvirt(this.#options.socketPath, why, cause);
+    this.#failure = noLibvirt(this.#options.address, why, cause);
+    clearInterval(this.#ticks);
     this.#socket.destroy();
     for (const pending of this.#pending.values()) pending.reject(this.#failure);
     this.#pending.clear();

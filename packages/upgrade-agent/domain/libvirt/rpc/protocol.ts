@@ -30,6 +30,9 @@ const START_VALIDATE = 16;
 /** `VIR_DOMAIN_START_AUTODESTROY` */
 const START_AUTODESTROY = 2;
 
+/** `VIR_DRV_FEATURE_PROGRAM_KEEPALIVE`; a daemon that is asked for it begins to send pings of its own. */
+const FEATURE_KEEPALIVE = 10;
+
 /** `remote_nonnull_domain` */
 export interface DomainRef {
   readonly name: string;
@@ -140,6 +143,35 @@ export const procedures = {
     },
     (reader) => reader.string(),
   ),
+  askForKeepAlive: procedure<void, boolean>(
+    "connect_supports_feature",
+    60,
+    (writer) => writer.int(FEATURE_KEEPALIVE),
+    (reader) => reader.int() === 1,
+  ),
+  save: procedure<{ readonly domain: DomainRef; readonly path: string }, void>(
+    "domain_save_flags",
+    232,
+    (writer, { domain, path }) => {
+      writeDomain(writer, domain);
+      writer
+        .string(path)
+        .optional<string>(undefined, (to, value) => to.string(value))
+        .uint(0);
+    },
+    nothing,
+  ),
+  restore: procedure<string, void>(
+    "domain_restore_flags",
+    233,
+    (writer, path) =>
+      writer
+        .string(path)
+        .optional<string>(undefined, (to, value) => to.string(value))
+        .uint(0),
+    nothing,
+  ),
+  shutdown: procedure<DomainRef, void>("domain_shutdown", 33, writeDomain, nothing),
   registerLifecycle: procedure<void, number>(
     "connect_domain_event_callback_register_any",
     316,

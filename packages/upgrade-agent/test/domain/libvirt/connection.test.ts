@@ -11,7 +11,7 @@ t.test("opening checks what it speaks to", async (t) => {
 
   const connection = await Connection.open(options);
   t.equal(connection.libVersion, 9_000_000);
-  t.same(daemon.calls, ["auth_list", "connect_open", "connect_get_lib_version"]);
+  t.same(daemon.calls, ["auth_list", "connect_supports_feature", "connect_open", "connect_get_lib_version"]);
   await connection.close();
   t.equal(connection.alive, false);
 

@@ -22,6 +22,7 @@ import {
   PROTOCOL_VERSION,
   readDomain,
 } from "../../../domain/libvirt/rpc/protocol.ts";
+import { answerTo, ping } from "../../../domain/libvirt/rpc/keepalive.ts";
 import { XdrReader, XdrWriter } from "../../../domain/libvirt/rpc/xdr.ts";
 
 interface Kept {
@@ -47,6 +48,13 @@ export class FakeLibvirtd {
   readonly calls: string[] = [];
   authTypes = [0];
   libVersion = 9_000_000n;
+  /** Keepalive questions that it was asked. */
+  pings = 0;
+  /** As a daemon whose event loop stands still: nothing is answered, not even pings. */
+  hangs = false;
+  #onPong: () => void = () => undefined;
+  /** Resolves with the first answer to `ping()`. */
+  readonly ponged = new Promise<void>((resolve) => (this.#onPong = resolve));
   /** Milliseconds before each answer, by procedure name. */
   readonly delaysMs = new Map<string, number>();
   readonly #sockets = new Set<Socket>();
@@ -68,6 +76,11 @@ export class FakeLibvirtd {
   async remove(): Promise<void> {
     await this.stop();
     rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** Asks everyone who is connected for a sign of life. */
+  ping(): void {
+    for (const socket of this.#sockets) socket.write(encodePacket(ping));
   }
 
   /** The domain ends by itself. */
@@ -117,6 +130,17 @@ export class FakeLibvirtd {
   }
 
   #receive(socket: Socket, packet: Packet): void {
+    if (this.hangs) return;
+    const sign = answerTo(packet);
+    if (sign === "none") this.#onPong();
+    else if (sign !== undefined) {
+      this.pings++;
+      socket.write(encodePacket(sign));
+    }
+    if (sign === undefined) this.#call(socket, packet);
+  }
+
+  #call(socket: Socket, packet: Packet): void {
     const name = Object.values(procedures).find((one) => one.number === packet.procedure)?.name ?? "unknown";
     this.calls.push(name);
     const trick = this.tricks.get(name)?.shift();
@@ -155,6 +179,8 @@ export class FakeLibvirtd {
         const domain = this.domains.get(args.string());
         return domain === undefined ? NO_DOMAIN : writeRef(reply, domain);
       }
+      case "connect_supports_feature":
+        return reply.int(1);
       case "connect_open":
       case "connect_close":
         return reply;

@@ -13,7 +13,7 @@ const { authList, libVersion, listAllDomains, lookupByName } = procedures;
 async function setup(t: Test, callTimeoutMs = 5000, heard: LifecycleMessage[] = []) {
   const daemon = await new FakeLibvirtd().start();
   const onLifecycle = (message: LifecycleMessage): void => void heard.push(message);
-  const channel = await Channel.connect({ socketPath: daemon.socketPath, callTimeoutMs, onLifecycle });
+  const channel = await Channel.connect({ address: daemon.socketPath, callTimeoutMs, onLifecycle });
   t.teardown(async () => {
     channel.close();
     await daemon.remove();
@@ -56,8 +56,8 @@ void t.test("a refusal keeps libvirt's numbers and leaves the connection usable"
 });
 
 void t.test("no socket, no daemon: one clear error that says how to start it", async (t) => {
-  const socketPath = join(t.testdir(), "missing");
-  const error = await failure(Channel.connect({ socketPath, callTimeoutMs: 1000 }));
+  const address = join(t.testdir(), "missing");
+  const error = await failure(Channel.connect({ address, callTimeoutMs: 1000 }));
   t.equal(error.code, "E_NO_LIBVIRT");
   t.match(error.message, /systemctl start libvirtd/);
 });
@@ -104,3 +104,23 @@ void t.test("events are heard beside calls", async (t) => {
   await channel.call(authList, undefined);
   t.match(heard, [{ event: 2, domain: { name: "one" } }]);
 });
+
+void t.test(
+  "pings are answered, and a daemon that answers none is given up before its calls time out",
+  async (t) => {
+    const daemon = await new FakeLibvirtd().start();
+    t.teardown(() => daemon.remove());
+    const keepAlive = { intervalMs: 30, count: 2 };
+    const channel = await Channel.connect({ address: daemon.socketPath, callTimeoutMs: 600_000, keepAlive });
+    daemon.delaysMs.set("auth_list", 500);
+    t.same(await channel.call(authList, undefined), [0], "a long call outlives many intervals");
+    t.ok(daemon.pings > 0, "it was asked meanwhile");
+
+    daemon.ping();
+    await daemon.ponged;
+
+    daemon.hangs = true;
+    const error = await failure(channel.call(libVersion, undefined));
+    t.match(error, { code: "E_NO_LIBVIRT", message: /no sign of life/ });
+  },
+);

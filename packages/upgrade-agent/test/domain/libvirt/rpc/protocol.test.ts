@@ -72,6 +72,29 @@ void t.test("calls with a domain or its XML have them too", async (t) => {
   );
 });
 
+void t.test("saving, restoring and asking to stop have them too", async (t) => {
+  const { save, restore, shutdown, askForKeepAlive } = procedures;
+  const file = "0000000f2f746d702f766d7265632e7361766500";
+  const test = `0000000474657374${UUID}00000001`;
+  t.equal(
+    callOf(save, 8, { domain: TEST, path: "/tmp/vmrec.save" }),
+    `000000542000808600000001000000e80000000000000008${"00000000"}${test}${file}0000000000000000`,
+  );
+  t.equal(
+    callOf(restore, 9, "/tmp/vmrec.save"),
+    `000000382000808600000001000000e90000000000000009${"00000000"}${file}0000000000000000`,
+  );
+  t.equal(callOf(shutdown, 11, TEST), `00000038200080860000000100000021000000000000000b00000000${test}`);
+  t.equal(
+    callOf(askForKeepAlive, 1, undefined),
+    "0000002020008086000000010000003c0000000000000001000000000000000a",
+  );
+  t.equal(
+    answerTo(askForKeepAlive, "0000002020008086000000010000003c00000001000000010000000000000001"),
+    true,
+  );
+});
+
 void t.test("answers are read from the bytes that libvirtd sends", async (t) => {
   const auth = "000000242000808600000001000000420000000100000000000000000000000100000000";
   t.same(answerTo(procedures.authList, auth), [0]);
