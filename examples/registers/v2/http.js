@@ -1,8 +1,8 @@
 /**
  * Registers by HTTP: GET and PUT of /registers/KEY, the value as the body; PUT with `if-value: OLD` compares and sets,
- * 412 with the value that is there when it is another. For the version manager: every reply has the register's
- * stamp (`x-stamp`), `x-operation` names a write, a PUT with `x-stamp` is a copy of a state; and GET /export lists all
- * states.
+ * 412 with the value that is there when it is another; `x-request` is given back. For the version manager: every reply
+ * has the register's stamp (`x-stamp`), `x-operation` names a write, a PUT with `x-stamp` is a copy of a state; and GET
+ * /export lists all states.
  */
 import { createServer } from "node:http";
 import { stampFrom, stampOf } from "./registers.js";
@@ -11,7 +11,11 @@ const BODY_BYTES_MAX = 64 * 1024;
 
 export function serveHttp(registers, port) {
   let draining = false;
+  /** Requests of a connection that are not answered yet: a connection ends behind the last of them. */
+  const open = new WeakMap();
   const server = createServer((request, response) => {
+    const { socket } = request;
+    open.set(socket, (open.get(socket) ?? 0) + 1);
     let body = "";
     request.setEncoding("utf8").on("data", (text) => {
       body += text;
@@ -19,10 +23,14 @@ export function serveHttp(registers, port) {
     });
     request.on("end", () => {
       const { status, headers = {}, text = "" } = answer(registers, request, body);
+      const left = open.get(socket) - 1;
+      open.set(socket, left);
+      const name = request.headers["x-request"];
       response.writeHead(status, {
         ...headers,
+        ...(name === undefined ? {} : { "x-request": name }),
         "content-length": Buffer.byteLength(text),
-        ...(draining ? { connection: "close" } : {}),
+        ...(draining && left === 0 ? { connection: "close" } : {}),
       });
       response.end(text);
     });
