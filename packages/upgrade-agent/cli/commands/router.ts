@@ -4,6 +4,7 @@ import type { CommandModule } from "yargs";
 import { AgentError } from "../../errors.ts";
 import { agentAt, agentOptions, print } from "../options.ts";
 import { table } from "../screen/table.ts";
+import { flowsCommand, peersCommand, traceCommand } from "./router-views.ts";
 
 interface Options {
   readonly json: boolean;
@@ -29,6 +30,7 @@ const statusCommand: CommandModule<object, Options> = {
       .example("$0 router status --json | jq .counters", ""),
   handler: async ({ json, socket }) => {
     const router = await routerAt(socket);
+    const open = Object.keys(router.policies ?? {});
     const paths = Object.entries(router.clientPaths).map(([service, path]) =>
       path.kind === "direct"
         ? [service, "straight to version", String(path.version)]
@@ -42,9 +44,11 @@ const statusCommand: CommandModule<object, Options> = {
       String(row.bytes),
     ]);
     print(json, router, () => [
-      `data path ${router.dataPath}, uplink ${router.uplink}, service address ${router.serviceAddress}`,
+      ...(router.warnings ?? []).map(({ code, message }) => `warning: ${code}: ${message}`),
+      `data path ${router.dataPath}${router.dataPathReason === undefined ? "" : ` (${router.dataPathReason})`}, uplink ${router.uplink}, service address ${router.serviceAddress}`,
       "",
       ...table([["SERVICE", "CLIENTS GO", ""], ...paths]),
+      ...(open.length === 0 ? [] : ["", `speak with peers without Version Manager: ${open.join(", ")}`]),
       "",
       ...table([["SERVICE", "VERSION", "VERDICT", "PACKETS", "BYTES"], ...counters]),
     ]);
@@ -81,6 +85,9 @@ export const routerCommand: CommandModule = {
     yargs
       .command(statusCommand)
       .command(portsCommand)
-      .demandCommand(1, "Name what to show: status or ports."),
+      .command(flowsCommand)
+      .command(peersCommand)
+      .command(traceCommand)
+      .demandCommand(1, "Name what to show: status, ports, flows, peers or trace."),
   handler: () => {},
 };
