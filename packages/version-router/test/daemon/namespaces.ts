@@ -78,11 +78,12 @@ export class RealNode {
     return within(this.namespace, process.execPath, MAIN, "--config", this.#configFile, ...words);
   }
 
-  start(): void {
+  /** `main`: of another release than this one. */
+  start(main = MAIN): void {
     const words = [
       `--net=/run/netns/${this.namespace}`,
       process.execPath,
-      MAIN,
+      main,
       "--config",
       this.#configFile,
     ];

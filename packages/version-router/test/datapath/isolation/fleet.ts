@@ -94,11 +94,19 @@ export class IsolationFleet {
   }
 }
 
-/** Numbers of the loaded programs that are attached to the node's uplink and domains. */
-export function attachedPrograms(node: RealNode): readonly string[] {
-  const places = [["uplink", "ingress"], ...VERSIONS.map((_, slot) => [`vm-s${slot}`, "ingress"])];
-  return places.map(([name = "", hook = ""]) => {
-    const text = sh("tc", "-n", node.namespace, "filter", "show", "dev", name, hook);
-    return /\bid (\d+)/.exec(text)?.[1] ?? "none";
+export interface Attached {
+  /** Of this load of the program. */
+  readonly id: string;
+  /** The kernel's hash over its instructions. */
+  readonly tag: string;
+}
+
+/** The programs at the node's uplink and at its domains. */
+export function attachedPrograms(node: RealNode): readonly Attached[] {
+  const places = ["uplink", ...VERSIONS.map((_, slot) => `vm-s${slot}`)];
+  return places.map((name) => {
+    const text = sh("tc", "-n", node.namespace, "filter", "show", "dev", name, "ingress");
+    const [, id = "none", tag = "none"] = /\bid (\d+).*\btag ([0-9a-f]+)/.exec(text) ?? [];
+    return { id, tag };
   });
 }
