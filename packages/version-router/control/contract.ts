@@ -246,8 +246,8 @@ export interface RouterControl {
   /** At most 8,192 counters of the managed peers that were last heard or spoken to. */
   peerCounters(): Promise<readonly PeerCounter[]>;
   /**
-   * Packets as they are judged, until aborted; then the data path stops looking, also when this end just dies. Ends
-   * when the router does. Throws E_BAD_REQUEST, E_NO_ROUTER.
+   * Packets as they are judged, until aborted; then the data path stops looking, also when this end just dies. Throws
+   * E_BAD_REQUEST, and E_NO_ROUTER also when the router goes away meanwhile.
    */
   trace(filter: TraceFilter, signal: AbortSignal): AsyncIterable<TraceLine>;
   /** Endless stream of news; starts with everything already heard, so that a restarted agent misses nothing. */

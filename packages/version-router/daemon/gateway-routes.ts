@@ -22,6 +22,12 @@ export function gatewayRoutes(router: Router): Route[] {
     const { service, version, ports } = domainOf(request);
     return { kind: "json", value: { service, version, ...ports } } as const;
   };
+  const remove = async (request: JsonRequest) => {
+    const domain = domainOf(request);
+    const all = request.body === undefined;
+    await router.unregisterPorts(domain, all ? domain.ports : parseRequest(PortSetSchema, request.body));
+    return listed(request);
+  };
   return [
     { method: "GET", path, answer: listed },
     {
@@ -32,15 +38,8 @@ export function gatewayRoutes(router: Router): Route[] {
         return listed(request);
       },
     },
-    {
-      method: "DELETE",
-      path,
-      answer: async (request) => {
-        const domain = domainOf(request);
-        const all = request.body === undefined;
-        await router.unregisterPorts(domain, all ? domain.ports : parseRequest(PortSetSchema, request.body));
-        return listed(request);
-      },
-    },
+    { method: "DELETE", path, answer: remove },
+    // For clients such as busybox's wget, which have no other methods than GET and POST.
+    { method: "POST", path: `${path}/remove`, answer: remove },
   ];
 }

@@ -114,6 +114,13 @@ for (const [tool, tools] of [
     });
     const listed = await register(node, ["--list"], path);
     t.match(JSON.parse(listed.out), { service: "kv", peer: ["tcp/7000", "udp/7001"] });
+    t.same(await register(node, ["--remove", "peer", "udp/7001"], path), { code: 0, out: "", err: "" });
+    t.match(JSON.parse((await register(node, ["--list"], path)).out), {
+      peer: ["tcp/7000"],
+      client: ["tcp/8080"],
+    });
+    t.same(await register(node, ["--remove"], path), { code: 0, out: "", err: "" });
+    t.match(JSON.parse((await register(node, ["--list"], path)).out), { peer: [], client: [] });
     const taken = await register(node, ["client", "tcp/22"], path);
     t.match(taken, { code: 1, err: /E_PORT_TAKEN/ });
     if (tool !== "busybox") t.match(taken.err, /SSH/, "the sentence is shown");
@@ -132,6 +139,9 @@ t.test("vm-register refuses wrong words without asking anyone", async (t) => {
     ["client", 'tcp/80","udp/81'],
     ["--wait", "x", "peer", "tcp/80"],
     ["--list", "peer"],
+    ["--list", "--remove"],
+    ["--remove", "--list"],
+    ["--remove", "peer"],
     ["--what"],
   ]) {
     t.match(await register(undefined, words), { code: 2, err: /^vm-register: .*\n$/ }, words.join(" "));
