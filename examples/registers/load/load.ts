@@ -101,11 +101,10 @@ export class Load {
     const planner = new Planner(name, keys, random);
     const periodMs = (1_000 * clients * depth) / rate;
     let recycleAtMs = performance.now() + random() * recycleMs;
-    let nextAtMs = performance.now() + random() * periodMs;
     let again: readonly Request[] = [];
     while (!this.#stopped || again.length > 0) {
-      await sleep(Math.max(0, nextAtMs - performance.now()));
-      nextAtMs = Math.max(nextAtMs + periodMs, performance.now() - 2 * periodMs);
+      // All clients ask at the same moments, so that they meet at the keys.
+      await sleep(periodMs - (performance.now() % periodMs));
       const fresh = Array.from({ length: depth - again.length }, () => planner.next());
       const requests = [...again, ...fresh];
       again = this.#learn(planner, requests, await client.ask(requests));

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * Makes the releases of three services, each of which serves registers by one protocol, out of v1 and v2:
- * `prepare DIRECTORY` writes DIRECTORY/registers-{http,resp,udp}-{1,2}, ready for `vm-upgrade pack`.
+ * `prepare.mjs DIRECTORY` writes DIRECTORY/registers-{http,resp,udp}-{1,2}, ready for `vm-upgrade pack`.
  */
 import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -39,7 +39,7 @@ function manifest(protocol, version) {
 
 const [output] = process.argv.slice(2);
 if (output === undefined) {
-  console.error("usage: prepare DIRECTORY");
+  console.error("usage: prepare.mjs DIRECTORY");
   process.exit(2);
 }
 for (const protocol of Object.keys(SERVICES)) {

@@ -1,0 +1,60 @@
+/** A testbed in which the register services run, and its operator. */
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { exec, status, type TestbedStatus } from "@version-manager/testbed";
+import { AgentClient, type NodeDigest } from "@version-manager/upgrade-agent";
+import type { Protocol } from "./releases.ts";
+
+export class Fleet {
+  readonly #bed: TestbedStatus;
+
+  private constructor(bed: TestbedStatus) {
+    this.#bed = bed;
+  }
+
+  static async open(name: string): Promise<Fleet> {
+    return new Fleet(await status({ name }));
+  }
+
+  get addresses(): readonly string[] {
+    return this.#bed.nodes.map(({ address }) => address);
+  }
+
+  /** Runs `vm-upgrade` on node 1; throws with its words unless it ends with 0. */
+  async operate(...words: readonly string[]): Promise<void> {
+    const command = ["vm-upgrade", ...words];
+    const at = { name: this.#bed.name, node: 1 };
+    const { code, stdout, stderr } = await exec({ ...at, command, timeoutMs: 120_000 });
+    if (code !== 0) throw new Error(`${command.join(" ")} ended with ${code}: ${stderr || stdout}`);
+  }
+
+  /** Waits until every node has this version of these services in a stage; throws when one failed, or when it takes long. */
+  async until(protocols: readonly Protocol[], version: number, stage: string): Promise<void> {
+    const deadlineMs = Date.now() + 300_000;
+    let stages: string[] = [];
+    do {
+      const digests = await this.#digests();
+      const rows = digests.flatMap(({ node, versions }) =>
+        protocols.map((protocol) => {
+          const row = versions.find(
+            (each) => each.service === `registers-${protocol}` && each.version === version,
+          );
+          return { node, protocol, stage: row?.stage, fault: row?.fault };
+        }),
+      );
+      if (digests.length === this.#bed.nodes.length && rows.every((row) => row.stage === stage)) return;
+      stages = rows.map((row) => `${row.node} ${row.protocol} ${row.stage} ${row.fault?.message ?? ""}`);
+      if (rows.some((row) => row.stage === "failed")) break;
+      await sleep(200);
+    } while (Date.now() < deadlineMs);
+    throw new Error(`version ${version} is not ${stage} everywhere: ${stages.join("; ")}`);
+  }
+
+  async #digests(): Promise<NodeDigest[]> {
+    const agents = this.#bed.nodes.map(
+      ({ directory }) => new AgentClient(join(directory, "run/version-manager/agent.sock")),
+    );
+    const answers = await Promise.allSettled(agents.map(async (agent) => agent.fleet()));
+    return answers.flatMap((answer) => (answer.status === "fulfilled" ? (answer.value.nodes[0] ?? []) : []));
+  }
+}
