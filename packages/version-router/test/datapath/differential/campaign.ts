@@ -2,6 +2,7 @@
 import { Generator } from "./generator.ts";
 import { US, opening } from "./fixture.ts";
 import { Judge } from "./judge.ts";
+import { kindOf } from "./kinds.ts";
 import { fromDomain } from "./model/from-domain.ts";
 import { fromUplink } from "./model/from-uplink.ts";
 import { toDomain } from "./model/to-domain.ts";
@@ -33,13 +34,26 @@ export interface Report {
   /** How often each verdict was given, over all services and versions. */
   readonly verdicts: Readonly<Record<string, number>>;
   readonly actions: Readonly<Record<string, number>>;
+  /** Cases by where they come from, and by what they are. */
+  readonly origins: Readonly<Record<string, number>>;
+  readonly kinds: Readonly<Record<string, number>>;
   /** What differed, with the steps that lead to it. */
   readonly failure?: string;
 }
 
+export const NO_REPORT: Report = {
+  cases: 0,
+  deliveries: 0,
+  proven: 0,
+  verdicts: {},
+  actions: {},
+  origins: {},
+  kinds: {},
+};
+
 /** Sequence number n plays with the seed `seed + n`. */
 export function runCampaign(place: Place, seed: number, cases: number): Report {
-  let report: Report = { cases: 0, deliveries: 0, proven: 0, verdicts: {}, actions: {} };
+  let report = NO_REPORT;
   for (let sequence = 0; report.cases < cases; sequence += 1) {
     const trial = new Trial(place);
     const steps = play(place, trial, seed + sequence, Math.min(PACKETS_PER_SEQUENCE, cases - report.cases));
@@ -57,6 +71,8 @@ export function sumReports(one: Report, other: Report): Report {
     proven: one.proven + other.proven,
     verdicts: sumCounts(one.verdicts, other.verdicts),
     actions: sumCounts(one.actions, other.actions),
+    origins: sumCounts(one.origins, other.origins),
+    kinds: sumCounts(one.kinds, other.kinds),
   };
 }
 
@@ -65,6 +81,10 @@ type Counts = Readonly<Record<string, number>>;
 function sumCounts(one: Counts, other: Counts): Counts {
   const names = new Set([...Object.keys(one), ...Object.keys(other)]);
   return Object.fromEntries([...names].sort().map((name) => [name, (one[name] ?? 0) + (other[name] ?? 0)]));
+}
+
+function addOne(counts: Record<string, number>, name: string): void {
+  counts[name] = (counts[name] ?? 0) + 1;
 }
 
 function play(place: Place, trial: Trial, seed: number, packets: number): Step[] {
@@ -89,6 +109,8 @@ class Trial {
   readonly #world = new World();
   readonly #judge = new Judge();
   readonly #actions: Record<string, number> = {};
+  readonly #origins: Record<string, number> = {};
+  readonly #kinds: Record<string, number> = {};
   packets = 0;
   problem: string | undefined;
 
@@ -112,6 +134,8 @@ class Trial {
       proven,
       verdicts,
       actions: this.#actions,
+      origins: this.#origins,
+      kinds: this.#kinds,
     };
   }
 
@@ -132,7 +156,9 @@ class Trial {
     const injustice = this.#judge.verdict(this.#world, step, actual);
     const expected = this.#expect(step);
     this.packets += 1;
-    this.#actions[actual.action] = (this.#actions[actual.action] ?? 0) + 1;
+    addOne(this.#actions, actual.action);
+    addOne(this.#origins, step.origin ?? "well-formed");
+    addOne(this.#kinds, kindOf(step));
     if (injustice !== undefined) this.problem = `the judge: ${injustice}; ${describe(actual)}`;
     else if (actual.action !== expected.action || !actual.frame.equals(expected.frame)) {
       this.problem = `the program: ${describe(actual)}\n  the model:   ${describe(expected)}`;

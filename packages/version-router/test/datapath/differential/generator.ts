@@ -5,7 +5,7 @@ import { arpPacket, icmpPacket, randomTuple, tcpPacket, udpPacket } from "./pack
 import type { Outcome } from "./model/frame.ts";
 import type { Tuple } from "./packets.ts";
 import type { Random } from "./random.ts";
-import type { PacketStep, ProgramName, Step } from "./steps.ts";
+import type { Origin, PacketStep, ProgramName, Step } from "./steps.ts";
 
 const CHANGE_SHARE = 0.02;
 const TUPLES_REMEMBERED = 6;
@@ -46,14 +46,16 @@ export class Generator {
     if (this.#echo !== undefined && random.chance(0.25)) {
       const frame = this.#echo;
       this.#echo = undefined;
-      return [this.#step("uplink_ingress", 0, frame)];
+      return [this.#step("uplink_ingress", 0, frame, "answer")];
     }
     const isOutward = program === "tap_ingress";
     const tuple = this.#tuple();
-    const frame = this.#packet(tuple, isOutward);
+    const { frame, origin } = this.#packet(tuple, isOutward);
     if (program === "tap_egress" && frame.length >= 34 && random.chance(0.7))
       readdress(frame, MANAGEMENT + random.below(5));
-    return [this.#step(program, tuple.number, random.chance(0.25) ? this.#damage(frame) : frame)];
+    return random.chance(0.25)
+      ? [this.#step(program, tuple.number, this.#damage(frame), "mutated")]
+      : [this.#step(program, tuple.number, frame, origin)];
   }
 
   /** What left the node comes back as if a peer had sent it: ports and addresses change places. */
@@ -72,23 +74,25 @@ export class Generator {
     this.#echo = echo;
   }
 
-  #step(program: ProgramName, number: number, frame: Buffer): PacketStep {
+  #step(program: ProgramName, number: number, frame: Buffer, origin: Origin): PacketStep {
     const random = this.#random;
     const tap = this.#interfaces[random.chance(0.9) ? number : random.below(this.#interfaces.length)] ?? 1;
     const ifindex = program === "uplink_ingress" ? this.#uplink : random.chance(0.005) ? 1 : tap;
     const lackingBytes = (FRAME_BYTES_MIN[frame.readUInt16BE(12)] ?? HEADER_BYTES) - frame.length;
     const whole = lackingBytes > 0 ? Buffer.concat([frame, random.bytes(lackingBytes)]) : frame;
-    return { kind: "packet", program, ifindex, gsoSize: random.chance(0.02) ? 500 : 0, frame: whole };
+    return { kind: "packet", origin, program, ifindex, gsoSize: random.chance(0.02) ? 500 : 0, frame: whole };
   }
 
-  #packet(tuple: Tuple, isOutward: boolean): Buffer {
+  #packet(tuple: Tuple, isOutward: boolean): { frame: Buffer; origin: Origin } {
     const random = this.#random;
     const kind = random.below(100);
     const isTcp = tuple.protocol === "any" || random.chance(0.03) ? kind < 50 : tuple.protocol === "tcp";
-    if (kind < 88) return isTcp ? tcpPacket(random, tuple, isOutward) : udpPacket(random, tuple, isOutward);
-    if (kind < 95) return icmpPacket(random, tuple, isOutward);
-    if (kind < 97) return arpPacket(random);
-    return this.#noise();
+    const origin = "well-formed";
+    if (kind < 88 && isTcp) return { frame: tcpPacket(random, tuple, isOutward), origin };
+    if (kind < 88) return { frame: udpPacket(random, tuple, isOutward), origin };
+    if (kind < 95) return { frame: icmpPacket(random, tuple, isOutward), origin };
+    if (kind < 97) return { frame: arpPacket(random), origin };
+    return { frame: this.#noise(), origin: "random" };
   }
 
   #tuple(): Tuple {

@@ -5,8 +5,12 @@ import type { Flow, Port, Service, Slot, World } from "./model/world.ts";
 
 export type ProgramName = "tap_ingress" | "tap_egress" | "uplink_ingress";
 
+/** Well-formed, such with bytes changed or cut off, what another node might answer, or noise. */
+export type Origin = "well-formed" | "mutated" | "answer" | "random";
+
 export interface PacketStep {
   readonly kind: "packet";
+  readonly origin?: Origin;
   readonly program: ProgramName;
   readonly ifindex: number;
   /** Segment size, when the packet is left to be cut by the network card; else 0. */
