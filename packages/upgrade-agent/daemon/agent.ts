@@ -16,7 +16,7 @@ import type { Envelope } from "../release/contract.ts";
 import { nodeDigest, versionStatus } from "./digest.ts";
 import { News } from "./news.ts";
 import { Retirements } from "./retirement.ts";
-import { RouterSync } from "./router-sync.ts";
+import { policyOf, RouterSync } from "./router-sync.ts";
 
 /** All that the agent cannot make itself; `main.ts` supplies the real things. */
 export interface AgentOptions {
@@ -67,7 +67,11 @@ export class Agent implements AgentApi {
       view: () => this.#news.view,
       retire: (service, version) => void this.#runner.send({ service, version }, { type: "retire" }),
     });
-    this.#sync = new RouterSync(context.router);
+    this.#sync = new RouterSync({
+      router: context.router,
+      policyOf: async (upgrade) => policyOf(await manifestOf(this.#context, upgrade)),
+      log: (message) => options.log(message),
+    });
     this.#news = new News({
       config: context.config,
       router: context.router,

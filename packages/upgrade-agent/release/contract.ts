@@ -1,5 +1,5 @@
 /** The words of a release: its manifest, its signed metadata, and where the agent keeps it. */
-import type { PortSpec } from "@version-manager/version-router";
+import type { PortSpec, ServicePolicy } from "@version-manager/version-router";
 
 /**
  * A command of the release, run by `/bin/sh -c` inside the domain in the directory `/opt/app`, as root of the domain.
@@ -27,6 +27,8 @@ export interface Manifest {
   readonly memoryMiB: number;
   readonly vcpus: number;
   readonly ports: { readonly peer: readonly PortSpec[]; readonly client: readonly PortSpec[] };
+  /** Absent: `deny`. What of it counts when versions differ: `policyVersion` in `../daemon/router-sync.ts`. */
+  readonly unmanagedPeers?: ServicePolicy["unmanagedPeers"];
   readonly hooks: {
     readonly install?: Hook;
     /** Started in the background, its output kept in `/var/log/app.log` of the domain. */

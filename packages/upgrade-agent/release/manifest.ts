@@ -107,6 +107,8 @@ const manifest: z.ZodType<Manifest> = z.strictObject({
   /** Processors of the domain; 1…64, default 1. */
   vcpus: integer(1, 64).default(1),
   ports: ports.prefault({}),
+  /** What passes between a peer port and a node without Version Manager: nothing, or unmarked traffic. Default `deny`. */
+  unmanagedPeers: z.enum(["allow", "deny"]).exactOptional(),
   hooks,
   health: health.prefault({}),
   drain: drain.prefault({}),

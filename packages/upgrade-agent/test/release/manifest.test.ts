@@ -48,6 +48,12 @@ t.test("a hook is a string or an object", async (t) => {
   t.notOk("install" in hooks, "a hook that is not named is absent, not undefined");
 });
 
+t.test("peers without Version Manager are allowed or denied, in these words", async (t) => {
+  t.equal(checkManifest({ ...manifestSource, unmanagedPeers: "allow" }).unmanagedPeers, "allow");
+  t.notOk("unmanagedPeers" in checkManifest(manifestSource), "what is not said is not signed");
+  t.same(pathsOf({ ...manifestSource, unmanagedPeers: true }), ["unmanagedPeers"]);
+});
+
 t.test("what is parsed once is parsed to the same again, so that it can be signed", async (t) => {
   const parsed = checkManifest({ ...manifestSource, proxy: { module: "proxy/index.js" } });
   t.equal(canonicalJson(checkManifest(parsed)), canonicalJson(parsed));
