@@ -94,7 +94,8 @@ t.test("the router is told the policy, again when another version says otherwise
   await sync.sync([row(1, "running"), row(2, "running")], []);
   t.same(told.at(-1), { unmanagedPeers: "deny" });
   refuses = true;
-  for (const _turn of [1, 2]) await sync.sync([row(2, "retired"), row(3, "running")], []);
+  await sync.sync([row(2, "retired"), row(3, "running")], []);
+  await sync.sync([row(2, "retired"), row(3, "running")], []);
   t.match(logged, [/kv 3.*only deny/], "said once");
   t.ok(sync.status, "the rest goes on");
 });
