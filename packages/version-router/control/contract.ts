@@ -33,6 +33,10 @@ export interface DomainLink {
   readonly address: string;
   /** On-link gateway of every domain: 169.254.1.1. */
   readonly gateway: string;
+  /** Where the node has one: its IPv6 service address, which the domain bears as a /128. */
+  readonly address6?: string;
+  /** With `address6`: gateway on the link, fe80::1. */
+  readonly gateway6?: string;
   /** Address at which only the host reaches this domain. */
   readonly managementAddress: string;
   /** MTU that the domain must set, so that marked datagrams fit the uplink, bytes. */
@@ -196,6 +200,7 @@ export interface RouterStatus {
   /** Why it is this one. */
   readonly dataPathReason?: string;
   readonly serviceAddress: string;
+  readonly serviceAddress6?: string;
   readonly uplink: string;
   readonly pid: number;
   readonly startedAtMs: number;

@@ -44,6 +44,8 @@ export interface DataPathConfig {
   readonly uplink: string;
   /** The node's service address, an IPv4 address that the uplink bears. */
   readonly serviceAddress: string;
+  /** An IPv6 address that the uplink bears and every domain is to bear, too; only the kernel's data path has it. */
+  readonly serviceAddress6?: string | undefined;
   /** Directory of a bpffs for pins. */
   readonly pinDirectory: string;
 }

@@ -3,6 +3,10 @@ import { SLOTS } from "./structs.ts";
 
 export const GATEWAY = "169.254.1.1";
 export const MANAGEMENT_NETWORK = "169.254.128.0/24";
+/** fe80::1, which the tap's program answers for; in every domain that has an IPv6 address. */
+export const GATEWAY6 = "fe80::1";
+/** A prefix drawn by lot (RFC 4193) that no packet on the wire bears; bpf/packet.h has the same. */
+export const MANAGEMENT_NETWORK6 = "fd56:52aa:6f3d:1::/64";
 /** Every host interface that we make begins so. */
 export const INTERFACE_PREFIX = "vm-s";
 
@@ -20,6 +24,10 @@ export function guestInterface(slot: number): string {
 
 export function managementAddress(slot: number): string {
   return `169.254.128.${slot + 1}`;
+}
+
+export function managementAddress6(slot: number): string {
+  return `fd56:52aa:6f3d:1::${(slot + 1).toString(16)}`;
 }
 
 /** Locally administered, told apart by node (last three bytes of its address) and slot. */

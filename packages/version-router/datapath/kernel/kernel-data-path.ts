@@ -259,12 +259,19 @@ class KernelDataPath implements DataPath {
       guestMtu: link.mtu,
       hostMtu: this.#uplinkMtu,
       managementAddress: link.managementAddress,
+      managementAddress6: this.#config.serviceAddress6 && addresses.managementAddress6(slot),
     });
     try {
       // Programs first: they pass nothing until the slot is known.
       await attachToTap(name, this.#pins);
       changeService(maps, domain.tag, { name: domain.service });
-      const facts = { ifindex, management: link.managementAddress, guest_mac: link.mac, host_mac: hostMac };
+      const facts = {
+        ifindex,
+        management: link.managementAddress,
+        management6: addresses.managementAddress6(slot),
+        guest_mac: link.mac,
+        host_mac: hostMac,
+      };
       occupy(maps, slot, toSlot(domain, facts));
     } catch (error) {
       await links.deleteLink(name);
@@ -274,12 +281,14 @@ class KernelDataPath implements DataPath {
 
   #link(domain: DomainEntry): DomainLink {
     const { slot } = domain;
+    const address6 = this.#config.serviceAddress6;
     return {
       interfaceName: addresses.hostInterface(slot),
       ...(domain.link === "veth" ? { guestInterfaceName: addresses.guestInterface(slot) } : {}),
       mac: addresses.guestMac(this.#config.serviceAddress, slot),
       address: this.#config.serviceAddress,
       gateway: addresses.GATEWAY,
+      ...(address6 === undefined ? {} : { address6, gateway6: addresses.GATEWAY6 }),
       managementAddress: addresses.managementAddress(slot),
       mtu: this.#uplinkMtu - UDP_MARK_BYTES,
       ephemeralPorts: addresses.ephemeralPorts(slot),

@@ -54,6 +54,8 @@ export interface LinkPlan {
   readonly guestMtu: number;
   readonly hostMtu: number;
   readonly managementAddress: string;
+  /** Of nodes that have an IPv6 address. */
+  readonly managementAddress6?: string | undefined;
 }
 
 /** Makes the interface with its route, up. Nothing is left when it throws. */
@@ -91,18 +93,9 @@ export async function createLink(plan: LinkPlan): Promise<number> {
       "none",
       "up",
     ],
-    [
-      "neighbour",
-      "replace",
-      plan.managementAddress,
-      "lladdr",
-      plan.guestMac,
-      "dev",
-      name,
-      "nud",
-      "permanent",
-    ],
+    neighbour(plan, plan.managementAddress),
     ["route", "replace", `${plan.managementAddress}/32`, "dev", name, "src", GATEWAY],
+    ...routes6(plan),
   ];
   try {
     for (const step of steps) await run("ip", step);
@@ -114,6 +107,16 @@ export async function createLink(plan: LinkPlan): Promise<number> {
     await deleteLink(name);
     throw error;
   }
+}
+
+function neighbour({ guestMac, name }: LinkPlan, address: string): readonly string[] {
+  return ["neighbour", "replace", address, "lladdr", guestMac, "dev", name, "nud", "permanent"];
+}
+
+function routes6(plan: LinkPlan): readonly (readonly string[])[] {
+  const { name, managementAddress6: address } = plan;
+  if (address === undefined) return [];
+  return [neighbour(plan, address), ["-6", "route", "replace", `${address}/128`, "dev", name]];
 }
 
 export async function deleteLink(name: string): Promise<void> {
@@ -155,10 +158,47 @@ export async function removeGateway(): Promise<void> {
 }
 
 const FORWARDING = "/proc/sys/net/ipv4/ip_forward";
+const FORWARDING6 = "/proc/sys/net/ipv6/conf/all/forwarding";
+/** The values of accept_ra: a node that forwards heeds routers' advertisements only with the second. */
+const ACCEPT_RA = { always: 2, unlessForwarding: 1 } as const;
 
 /** Sets forwarding of this namespace; returns what it was. */
 export async function setForwarding(enabled: boolean): Promise<boolean> {
-  const was = (await readFile(FORWARDING, "utf8")).trim() === "1";
-  if (was !== enabled) await writeFile(FORWARDING, enabled ? "1" : "0");
+  return (await exchange(FORWARDING, enabled ? 1 : 0)) === 1;
+}
+
+/** The same for IPv6. */
+export async function setForwarding6(enabled: boolean): Promise<boolean> {
+  return (await exchange(FORWARDING6, enabled ? 1 : 0)) === 1;
+}
+
+/**
+ * Has the uplink keep the routes that routers advertise, although the node forwards. Returns what accept_ra was; call
+ * it before forwarding is set.
+ */
+export async function keepAcceptingRoutes(uplink: string): Promise<number> {
+  const path = acceptRa(uplink);
+  const was = await readNumber(path);
+  if (was === ACCEPT_RA.unlessForwarding) await writeFile(path, `${ACCEPT_RA.always}`);
+  return was;
+}
+
+/** Takes that back. */
+export async function restoreAcceptingRoutes(uplink: string, was: number): Promise<void> {
+  await exchange(acceptRa(uplink), was);
+}
+
+function acceptRa(uplink: string): string {
+  return `/proc/sys/net/ipv6/conf/${uplink}/accept_ra`;
+}
+
+async function readNumber(path: string): Promise<number> {
+  return Number((await readFile(path, "utf8")).trim());
+}
+
+/** Writes it where it is not so already; returns what it was. */
+async function exchange(path: string, value: number): Promise<number> {
+  const was = await readNumber(path);
+  if (was !== value) await writeFile(path, `${value}`);
   return was;
 }

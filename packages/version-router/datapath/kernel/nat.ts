@@ -1,27 +1,39 @@
-/** Plain NAT for what domains send to no registered port: one table of nftables, ours alone. */
-import { INTERFACE_PREFIX, MANAGEMENT_NETWORK } from "./addresses.ts";
+/** Plain NAT for what domains send to no registered port: a table of nftables for each family, ours alone. */
+import { INTERFACE_PREFIX, MANAGEMENT_NETWORK, MANAGEMENT_NETWORK6 } from "./addresses.ts";
 import { run, succeeds } from "./command.ts";
 
 const TABLE = "version_manager";
 
-/** Makes or replaces the table in one transaction. */
-export async function addNat(uplink: string): Promise<void> {
-  await run("nft", ["-f", "-"], ruleset(uplink));
+interface Family {
+  readonly name: "ip" | "ip6";
+  /** Where the management addresses of domains are. */
+  readonly management: string;
+  /** What must not leave the node. */
+  readonly private: string;
+}
+
+const IPV4: Family = { name: "ip", management: MANAGEMENT_NETWORK, private: "169.254.0.0/16" };
+const IPV6: Family = { name: "ip6", management: MANAGEMENT_NETWORK6, private: MANAGEMENT_NETWORK6 };
+
+/** Makes or replaces the tables in one transaction. */
+export async function addNat(uplink: string, hasIpv6: boolean): Promise<void> {
+  const families = hasIpv6 ? [IPV4, IPV6] : [IPV4];
+  await run("nft", ["-f", "-"], families.map((family) => ruleset(uplink, family)).join(""));
 }
 
 export async function removeNat(): Promise<void> {
-  await succeeds("nft", ["delete", "table", "ip", TABLE]);
+  for (const { name } of [IPV4, IPV6]) await succeeds("nft", ["delete", "table", name, TABLE]);
 }
 
 /** Domains never reach each other, and no packet leaves under an address that exists only on this node. */
-function ruleset(uplink: string): string {
+function ruleset(uplink: string, { name, management, private: hidden }: Family): string {
   return `
-table ip ${TABLE}
-delete table ip ${TABLE}
-table ip ${TABLE} {
+table ${name} ${TABLE}
+delete table ${name} ${TABLE}
+table ${name} ${TABLE} {
   chain source {
     type nat hook postrouting priority srcnat;
-    ip saddr ${MANAGEMENT_NETWORK} oifname != "${INTERFACE_PREFIX}*" masquerade
+    ${name} saddr ${management} oifname != "${INTERFACE_PREFIX}*" masquerade
   }
   chain between {
     type filter hook forward priority filter;
@@ -31,7 +43,7 @@ table ip ${TABLE} {
   }
   chain leaks {
     type filter hook postrouting priority 300;
-    ip saddr 169.254.0.0/16 oifname "${uplink}" drop
+    ${name} saddr ${hidden} oifname "${uplink}" drop
   }
 }
 `;

@@ -12,7 +12,7 @@ export type Slot = ReturnType<typeof slotStruct.decode>;
 const LINK_KINDS = ["tap", "veth"] as const;
 
 /** What of a slot's entry does not follow from the domain itself. */
-export type SlotLink = Pick<Slot, "ifindex" | "management" | "guest_mac" | "host_mac">;
+export type SlotLink = Pick<Slot, "ifindex" | "management" | "management6" | "guest_mac" | "host_mac">;
 
 export function toSlot(domain: DomainEntry, link: SlotLink): Slot {
   return {

@@ -1,4 +1,5 @@
 /** C structs as TypeScript values: fields in the order of the C source, aligned as the compiler aligns them. */
+import { formatIp, parseIp } from "../ip-address.ts";
 
 export interface Field<T> {
   readonly bytes: number;
@@ -104,39 +105,13 @@ export const ipv4: Field<string> = {
   write: (into, at, value) => into.set(value.split(".").map(Number), at),
 };
 
-const MAPPED = Buffer.from("00000000000000000000ffff", "hex");
-
-/** An IPv6 address in its canonical form, or an IPv4 address in dotted form, which is kept as ::ffff:a.b.c.d. */
+/** As `struct address` of bpf/maps.h; "::" is none. IPv4 is dotted, and kept as ::ffff:a.b.c.d. */
 export const address128: Field<string> = {
   bytes: 16,
-  alignment: 1,
-  read: (from, at) => {
-    const bytes = from.subarray(at, at + 16);
-    if (bytes.subarray(0, 12).equals(MAPPED)) return bytes.subarray(12).join(".");
-    const groups = bytes.toString("hex").replaceAll(/(.{4})(?!$)/g, "$1:");
-    return new URL(`http://[${groups}]`).hostname.slice(1, -1);
-  },
-  write: (into, at, value) => {
-    if (value.includes(":")) return into.set(bytesOfIpv6(value), at);
-    into.set(MAPPED, at);
-    into.set(value.split(".").map(Number), at + MAPPED.length);
-  },
+  alignment: 4,
+  read: (from, at) => formatIp(from.subarray(at, at + 16)),
+  write: (into, at, value) => into.set(parseIp(value), at),
 };
-
-/** A URL's parser spells an address in groups of hex digits with at most one "::". */
-function bytesOfIpv6(address: string): Buffer {
-  const [head = "", tail = ""] = new URL(`http://[${address}]`).hostname.slice(1, -1).split("::");
-  const groups = (text: string): string[] =>
-    text === "" ? [] : text.split(":").map((group) => group.padStart(4, "0"));
-  const front = groups(head).join("");
-  return Buffer.from(
-    front +
-      groups(tail)
-        .join("")
-        .padStart(32 - front.length, "0"),
-    "hex",
-  );
-}
 
 /** A MAC address, `52:54:00:…`. */
 export const mac: Field<string> = {

@@ -2,7 +2,7 @@
 import { address128, be16, ipv4, mac, pad, scalar, struct, text, u16, u32, u64, u8 } from "./struct-codec.ts";
 
 /** Raise it with every change of a struct or map: pins of another layout are refused. */
-export const LAYOUT = 3;
+export const LAYOUT = 4;
 export const SLOTS = 64;
 export const SERVICE_NAME_BYTES_MAX = 63;
 
@@ -44,21 +44,26 @@ export const VERDICTS = [
   "port_not_registered",
   "reset",
   "kernel_error",
+  "extension_header",
 ] as const;
 
 export const config = struct({
   layout: u32,
   uplink: u32,
   address: ipv4,
+  address6: address128,
   uplink_mtu: u32,
   forwarding_was: u8,
-  pad: pad(3),
+  forwarding6_was: u8,
+  accept_ra_was: u8,
+  pad: pad(1),
 });
 
 export const slot = struct({
   ifindex: u32,
   version: u32,
   management: ipv4,
+  management6: address128,
   tag: u16,
   link: u8,
   pad: pad(1),
@@ -83,7 +88,7 @@ export const portKey = struct({ port: be16, protocol: u8, pad: pad(1) });
 export const port = struct({ peer_slots: u64, client_slots: u64, tag: u32, pad: pad(4) });
 
 export const flowKey = struct({
-  remote: ipv4,
+  remote: address128,
   remote_port: be16,
   local_port: be16,
   protocol: u8,
@@ -100,7 +105,7 @@ export const flow = struct({
   domain_syn: u32,
 });
 
-export const heardKey = struct({ peer: ipv4, tag: u32, version: u32, advertisement: u32 });
+export const heardKey = struct({ peer: address128, tag: u32, version: u32, advertisement: u32 });
 
 export const counterKey = struct({ version: u32, tag: u16, verdict: u16 });
 
@@ -148,7 +153,7 @@ export const traceRecord = struct({
 export const nothing = struct({});
 export const number32 = scalar(u32);
 export const number64 = scalar(u64);
-export const address = scalar(ipv4);
+export const address = scalar(address128);
 
 /** Every map: key, value, entries, and whether each processor has its own value. */
 export const MAPS = {

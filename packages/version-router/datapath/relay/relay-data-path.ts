@@ -33,7 +33,7 @@ import type {
 import type { DataPath, DataPathConfig, DomainEntry, HeardMark, TraceBatch } from "../datapath.ts";
 import type { RelayState } from "./state.ts";
 
-export interface RelayConfig extends Pick<DataPathConfig, "uplink" | "serviceAddress"> {
+export interface RelayConfig extends Pick<DataPathConfig, "uplink" | "serviceAddress" | "serviceAddress6"> {
   /** Where it keeps what must outlive the daemon but not the machine: on a tmpfs. */
   readonly stateFile: string;
 }
@@ -61,8 +61,12 @@ class RelayDataPath implements DataPath {
   open(): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#opened !== undefined) return;
+      const { uplink: name, serviceAddress, serviceAddress6 } = this.#config;
+      if (serviceAddress6 !== undefined) {
+        const message = `The relay data path carries IPv4 only; leave out serviceAddress6 (${serviceAddress6}), or mend what the kernel data path lacks ("vm-router --check").`;
+        throw new RouterError("E_NO_DATA_PATH", message);
+      }
       await assertPossible();
-      const { uplink: name, serviceAddress } = this.#config;
       const uplink = await links.findLink(name);
       if (uplink === undefined)
         throw new RouterError("E_NO_DATA_PATH", `There is no interface ${name}; see "ip link".`);

@@ -142,7 +142,7 @@ async function run(): Promise<void> {
     const answers: readonly (readonly [string, Mark | undefined])[] = [
       ["wrong_version", { ...v1, version: 2 }],
       ["wrong_version", { ...v1, tag: TAG ^ 1 }],
-      ["unmarked", undefined],
+      ["option_stripped", undefined],
     ];
     for (const [index, [verdict, mark]] of answers.entries()) {
       const fromPort = 20_010 + index;

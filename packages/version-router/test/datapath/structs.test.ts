@@ -115,6 +115,7 @@ t.test("values survive the round trip", async (t) => {
     ifindex: 7,
     version: 268_435_455,
     management: "169.254.128.64",
+    management6: "fd56:52aa:6f3d:1::40",
     tag: 0xffff,
     link: 2,
     pad: undefined,

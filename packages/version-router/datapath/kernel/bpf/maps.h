@@ -4,19 +4,28 @@
 #define SLOTS 64
 #define SERVICE_NAME_BYTES 64
 
+/* Of either family: IPv4 as ::ffff:a.b.c.d. No packet of IPv6 may bear such an address, so keys never meet. */
+struct address {
+	__be32 word[4];
+};
+
 struct config {
 	__u32 layout;
 	__u32 uplink; /* ifindex */
 	__be32 address;
+	struct address address6; /* zeros: the node has none */
 	__u32 uplink_mtu;
-	__u8 forwarding_was; /* ip_forward before us, for destroy */
-	__u8 pad[3];
+	__u8 forwarding_was;  /* forwarding before us, for destroy: IPv4, IPv6 */
+	__u8 forwarding6_was;
+	__u8 accept_ra_was; /* of the uplink */
+	__u8 pad;
 };
 
 struct slot {
 	__u32 ifindex; /* 0: the slot is free */
 	__u32 version;
 	__be32 management;
+	struct address management6;
 	__u16 tag;
 	__u8 link; /* 1 tap, 2 veth */
 	__u8 pad;
@@ -56,7 +65,7 @@ struct port {
 };
 
 struct flow_key {
-	__be32 remote;
+	struct address remote;
 	__be16 remote_port;
 	__be16 local_port;
 	__u8 protocol;
@@ -84,7 +93,7 @@ struct flow {
 };
 
 struct heard_key {
-	__be32 peer;
+	struct address peer;
 	__u32 tag;
 	__u32 version;
 	__u32 advertisement;
@@ -120,6 +129,7 @@ enum verdict {
 	V_PORT_NOT_REGISTERED,
 	V_RESET,
 	V_KERNEL_ERROR,
+	V_EXTENSION_HEADER,
 };
 
 struct counter_key {
@@ -154,7 +164,7 @@ MAP(counters, BPF_MAP_TYPE_PERCPU_HASH, struct counter_key, struct counter, 8192
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, __be32);
+	__type(key, struct address);
 	__type(value, __u32);
 	__uint(max_entries, 131072);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -180,16 +190,16 @@ static __always_inline int allows_unmanaged(__u32 tag)
 	return service && service->open_to_unmanaged;
 }
 
-static __always_inline int is_open_to(__u32 tag, __be32 remote)
+static __always_inline int is_open_to(__u32 tag, const struct address *remote)
 {
-	return !lookup(managed, &remote) && allows_unmanaged(tag);
+	return !bpf_map_lookup_elem(&managed, remote) && allows_unmanaged(tag);
 }
 
 #include "peers.h"
 #include "trace.h"
 
 /* Counts, and gives `action` back, so that a caller can write `return count(…, TC_ACT_SHOT)`. */
-static __always_inline int count(struct __sk_buff *skb, const struct slot *slot, __u16 verdict, int action)
+static __noinline int count(struct __sk_buff *skb, const struct slot *slot, __u16 verdict, int action)
 {
 	struct counter_key key = {.verdict = verdict};
 	if (slot) {

@@ -61,14 +61,14 @@ static __always_inline void read_mark(struct mark *mark, __be32 sender, __be32 a
 }
 
 /* Remembers what a mark teaches; only of services that this node knows, so that the map stays theirs. */
-static __always_inline void hear(__be32 peer, const struct mark *mark)
+static __always_inline void hear(const struct address *peer, const struct mark *mark)
 {
 	__u32 tag = mark->tag, status = mark->advertisement >> 28;
 	if (status < STATUS_RUNNING || status > STATUS_LAST || !(mark->advertisement & VERSION_BITS) ||
 	    !lookup(services, &tag))
 		return;
 	struct heard_key key = {
-		.peer = peer, .tag = tag, .version = mark->version, .advertisement = mark->advertisement};
+		.peer = *peer, .tag = tag, .version = mark->version, .advertisement = mark->advertisement};
 	__u64 now = bpf_ktime_get_coarse_ns();
 	__u64 *last = lookup(heard, &key);
 	if (!last)

@@ -16,22 +16,27 @@ struct peer_counter {
 
 MAP(peer_counters, BPF_MAP_TYPE_LRU_PERCPU_HASH, struct peer_key, struct peer_counter, 8192);
 
-/* Who is at the other end, for all of this packet's verdicts; 0: nobody yet. Kept with the packet itself. */
-static __always_inline void remember_peer(struct __sk_buff *skb, __be32 address)
+/* Who is at the other end, for all of this packet's verdicts; zeros: nobody yet. Kept with the packet itself. */
+static __always_inline void forget_peer(struct __sk_buff *skb)
 {
-	skb->cb[0] = skb->cb[1] = 0;
-	skb->cb[2] = bpf_htonl(0xffff);
-	skb->cb[3] = address;
+	skb->cb[0] = skb->cb[1] = skb->cb[2] = skb->cb[3] = 0;
+}
+
+static __always_inline void remember_peer(struct __sk_buff *skb, const struct address *peer)
+{
+	skb->cb[0] = peer->word[0];
+	skb->cb[1] = peer->word[1];
+	skb->cb[2] = peer->word[2];
+	skb->cb[3] = peer->word[3];
 }
 
 static __noinline int count_for_peer(struct __sk_buff *skb, __u32 version, __u32 tag, __u32 verdict)
 {
-	__be32 address = skb->cb[3];
-	if (!address || !lookup(managed, &address))
+	struct address peer = {{skb->cb[0], skb->cb[1], skb->cb[2], skb->cb[3]}};
+	if (!(peer.word[2] | peer.word[3]) || !lookup(managed, &peer))
 		return 0;
 	struct peer_key key = {.version = version, .tag = tag, .verdict = verdict};
-	__u32 words[4] = {skb->cb[0], skb->cb[1], skb->cb[2], skb->cb[3]};
-	__builtin_memcpy(key.peer, words, sizeof(key.peer));
+	__builtin_memcpy(key.peer, &peer, sizeof(key.peer));
 	struct peer_counter *counter = lookup(peer_counters, &key);
 	if (!counter) {
 		struct peer_counter zero = {};

@@ -8,6 +8,7 @@
 #include <linux/if_packet.h>
 #include <linux/in.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
@@ -16,10 +17,12 @@
 
 #include "maps.h"
 #include "packet.h"
+#include "ip.h"
 #include "mark.h"
 #include "udp.h"
 #include "tcp.h"
 #include "icmp.h"
+#include "neighbour.h"
 #include "tap_ingress.h"
 #include "tap_egress.h"
 #include "uplink_ingress.h"

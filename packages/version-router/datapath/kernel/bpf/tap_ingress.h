@@ -1,4 +1,4 @@
-/* What a domain sends: answered (ARP), marked, sent on, handed to the host, or refused. */
+/* What a domain sends: answered (ARP, neighbour discovery), marked, sent on, handed to the host, or refused. */
 #pragma once
 
 struct arp_ipv4 {
@@ -33,11 +33,19 @@ static __always_inline int answer_arp(struct __sk_buff *skb, const struct slot *
 	return bpf_redirect(skb->ifindex, 0);
 }
 
+static __always_inline int take_management_address(struct __sk_buff *skb, const struct slot *slot,
+						   const struct packet *p)
+{
+	if (p->is_v6)
+		return rewrite_ipv6(skb, p->protocol, p->l4, IP6_OFFSET(saddr), &p->from, &slot->management6);
+	return rewrite_ipv4(skb, p->protocol, IP4_OFFSET(saddr), p->from.word[3], slot->management);
+}
+
 /* Hands the packet to the host's stack under the domain's management address; beyond the host, nftables translates. */
-static __always_inline int to_stack(struct __sk_buff *skb, const struct slot *slot, const struct iphdr *ip,
+static __always_inline int to_stack(struct __sk_buff *skb, const struct slot *slot, const struct packet *p,
 				    __u16 verdict)
 {
-	if (rewrite_address(skb, ip->protocol, IP_OFFSET(saddr), ip->saddr, slot->management))
+	if (take_management_address(skb, slot, p))
 		return count(skb, slot, V_KERNEL_ERROR, TC_ACT_SHOT);
 	bpf_skb_change_type(skb, PACKET_HOST); /* a hypervisor may have given the interface another MAC address */
 	return count(skb, slot, verdict, TC_ACT_OK);
@@ -79,36 +87,35 @@ static __always_inline int answer_client(struct __sk_buff *skb, const struct con
 }
 
 static __always_inline int peer_datagram(struct __sk_buff *skb, const struct config *config, const struct slot *slot,
-					 const struct iphdr *ip)
+					 const struct packet *p)
 {
 	if (skb->gso_size)
 		return count(skb, slot, V_OFFLOADED, TC_ACT_SHOT);
-	if (bpf_ntohs(ip->tot_len) + MARK_BYTES > config->uplink_mtu)
+	if (p->l4 - ETH_BYTES + p->l4_bytes + MARK_BYTES > config->uplink_mtu)
 		return count(skb, slot, V_TOO_BIG, TC_ACT_SHOT);
-	if (insert_mark(skb, slot, ip))
+	if (insert_mark(skb, slot, p))
 		return count(skb, slot, V_KERNEL_ERROR, TC_ACT_SHOT);
 	return count(skb, slot, V_MARKED, to_uplink(config));
 }
 
 static __always_inline int from_domain_udp(struct __sk_buff *skb, const struct config *config, const struct slot *slot,
-					   __u32 number, const struct iphdr *ip)
+					   __u32 number, const struct packet *p)
 {
 	struct udp_marked h = {};
-	if (load(skb, L4_OFFSET, &h.udp, sizeof(h.udp)) ||
-	    bpf_ntohs(h.udp.len) + IP_BYTES != bpf_ntohs(ip->tot_len))
+	if (load(skb, p->l4, &h.udp, sizeof(h.udp)) || bpf_ntohs(h.udp.len) != p->l4_bytes || lacks_sum(p, &h.udp))
 		return count(skb, slot, V_MALFORMED, TC_ACT_SHOT);
 	struct port *from = find_port(h.udp.source, IPPROTO_UDP), *to = find_port(h.udp.dest, IPPROTO_UDP);
 	int is_peers = is_peer(from, number) || is_peer(to, number);
-	if (is_peers && lookup(managed, &ip->daddr))
-		return peer_datagram(skb, config, slot, ip);
+	if (is_peers && bpf_map_lookup_elem(&managed, &p->to))
+		return peer_datagram(skb, config, slot, p);
 	if (is_peers && !allows_unmanaged(slot->tag))
 		return count(skb, slot, V_UNMANAGED, TC_ACT_SHOT);
 	/* Whoever is not known to be managed may be all the same, and would believe it. */
 	struct mark forged = {};
-	find_udp_mark(skb, ip, &h, &forged);
+	find_udp_mark(skb, p, &h, &forged);
 	if (forged.version)
 		return count(skb, slot, V_SPOOFED, TC_ACT_SHOT);
-	struct flow_key key = {.remote = ip->daddr,
+	struct flow_key key = {.remote = p->to,
 			       .remote_port = h.udp.dest,
 			       .local_port = h.udp.source,
 			       .protocol = IPPROTO_UDP};
@@ -117,7 +124,7 @@ static __always_inline int from_domain_udp(struct __sk_buff *skb, const struct c
 	/* Another version's port: NAT would keep the number, and the answer would go to that version. */
 	if (from)
 		return count(skb, slot, V_PORT_NOT_REGISTERED, TC_ACT_SHOT);
-	return to_stack(skb, slot, ip, V_TRANSLATED);
+	return to_stack(skb, slot, p, V_TRANSLATED);
 }
 
 /* A SYN or SYN-ACK to a peer. */
@@ -135,7 +142,7 @@ static __always_inline int mark_and_send(struct __sk_buff *skb, const struct con
 static __always_inline int open_to_peer(struct __sk_buff *skb, const struct config *config, const struct slot *slot,
 					__u32 number, const struct flow_key *key, struct segment *s)
 {
-	int is_plain = is_open_to(slot->tag, key->remote);
+	int is_plain = is_open_to(slot->tag, &key->remote);
 	__u8 role = is_plain ? ROLE_CLIENT : ROLE_PEER;
 	if ((is_plain || has_room(s)) && start_outgoing(key, number, role, &s->tcp))
 		return count(skb, slot, V_KERNEL_ERROR, TC_ACT_SHOT);
@@ -151,7 +158,7 @@ static __always_inline int from_domain_flow(struct __sk_buff *skb, const struct 
 	if (flow->state == FLOW_RESET) {
 		/* What the client was waiting for becomes its reset; what the domain sends next is answered by one. */
 		flow->state = FLOW_REFUSED;
-		return count(skb, slot, V_RESET, store_reset(skb, s) ? TC_ACT_SHOT : to_uplink(config));
+		return count(skb, slot, V_RESET, store_reset(skb, s->packet, &s->tcp) ? TC_ACT_SHOT : to_uplink(config));
 	}
 	see_domain(flow, &s->tcp);
 	if (flow->role == ROLE_CLIENT)
@@ -162,19 +169,18 @@ static __always_inline int from_domain_flow(struct __sk_buff *skb, const struct 
 }
 
 static __always_inline int from_domain_tcp(struct __sk_buff *skb, const struct config *config, const struct slot *slot,
-					   __u32 number, const struct frame *frame)
+					   __u32 number, struct packet *p)
 {
-	struct segment s = {.frame = *frame};
-	if (load(skb, L4_OFFSET, &s.tcp, sizeof(s.tcp)) || is_absurd(&s.tcp) ||
-	    IP_BYTES + s.tcp.doff * 4 > bpf_ntohs(frame->ip.tot_len))
+	struct segment s = {.packet = p};
+	if (load(skb, p->l4, &s.tcp, sizeof(s.tcp)) || is_absurd(&s.tcp) || s.tcp.doff * 4 > p->l4_bytes)
 		return count(skb, slot, V_MALFORMED, TC_ACT_SHOT);
 	struct mark forged = {};
 	if (s.tcp.syn)
-		find_tcp_mark(skb, &s.tcp, &forged);
+		find_tcp_mark(skb, &s, &forged);
 	if (forged.version)
 		return count(skb, slot, V_SPOOFED, TC_ACT_SHOT);
 
-	struct flow_key key = {.remote = frame->ip.daddr,
+	struct flow_key key = {.remote = p->to,
 			       .remote_port = s.tcp.dest,
 			       .local_port = s.tcp.source,
 			       .protocol = IPPROTO_TCP};
@@ -189,21 +195,82 @@ static __always_inline int from_domain_tcp(struct __sk_buff *skb, const struct c
 		return count(skb, slot, V_TUPLE_IN_USE, reset_sender(skb, &s));
 	if (is_peer(from, number) || is_peer(to, number) || (is_client(from, number) && !opens))
 		return count(skb, slot, V_NO_FLOW, reset_sender(skb, &s));
-	return to_stack(skb, slot, &frame->ip, V_TRANSLATED);
+	return to_stack(skb, slot, p, V_TRANSLATED);
 }
 
+/* An error about a connection of this domain, or an echo: that is NAT's business. */
+static __always_inline int from_domain_icmp(struct __sk_buff *skb, const struct config *config, const struct slot *slot,
+					    __u32 number, const struct packet *p)
+{
+	struct icmp_header header = {};
+	struct quote quote = {};
+	struct flow *flow = load_error(skb, p, &header, &quote) ? find_quoted_flow(&quote, p, 1) : 0;
+	if (flow && flow->slot == number)
+		return count(skb, slot, V_ICMP_ERROR, to_uplink(config));
+	return to_stack(skb, slot, p, V_TRANSLATED);
+}
+
+/* Of layer 4. */
 static __always_inline __u16 shortest(__u8 protocol)
 {
 	if (protocol == IPPROTO_TCP)
-		return IP_BYTES + sizeof(struct tcphdr);
-	return protocol == IPPROTO_UDP ? IP_BYTES + sizeof(struct udphdr) : IP_BYTES;
+		return sizeof(struct tcphdr);
+	return protocol == IPPROTO_UDP ? sizeof(struct udphdr) : 0;
+}
+
+static __always_inline int admit4_from_domain(struct __sk_buff *skb, const struct config *config,
+					      const struct slot *slot, struct packet *p)
+{
+	struct iphdr ip;
+	if (load(skb, ETH_BYTES, &ip, sizeof(ip)) || !is_whole4(skb, &ip) ||
+	    bpf_ntohs(ip.tot_len) < IP4_BYTES + shortest(ip.protocol))
+		return count(skb, slot, V_MALFORMED, TC_ACT_SHOT);
+	describe4(p, &ip);
+	remember_peer(skb, &p->to);
+	if (ip.saddr != config->address)
+		return count(skb, slot, V_SPOOFED, TC_ACT_SHOT);
+	if (ip.frag_off & IP_FRAGMENT)
+		return count(skb, slot, V_FRAGMENT, TC_ACT_SHOT);
+	if (ip.daddr == GATEWAY)
+		return to_stack(skb, slot, p, V_TO_HOST);
+	if (is_private_to_node(ip.daddr) || ip.daddr == config->address)
+		return count(skb, slot, V_PRIVATE_ADDRESS, TC_ACT_SHOT);
+	return ADMITTED;
+}
+
+static __always_inline int admit6_from_domain(struct __sk_buff *skb, const struct config *config,
+					      const struct slot *slot, struct packet *p)
+{
+	struct ipv6hdr ip;
+	if (!has_ipv6(config))
+		return count(skb, slot, V_IPV6, TC_ACT_SHOT);
+	if (load(skb, ETH_BYTES, &ip, sizeof(ip)) || !is_whole6(skb, &ip))
+		return count(skb, slot, V_MALFORMED, TC_ACT_SHOT);
+	describe6(p, &ip);
+	remember_peer(skb, &p->to);
+	/* Before the source is looked at: on its own link a domain has an address of that link, too. */
+	if (is_multicast6(&p->to) || is_link_local6(&p->to))
+		return p->protocol == IPPROTO_ICMPV6 ? answer_solicitation(skb, config, slot)
+						     : count(skb, slot, V_PRIVATE_ADDRESS, TC_ACT_SHOT);
+	if (!is_same_address(&p->from, &config->address6))
+		return count(skb, slot, V_SPOOFED, TC_ACT_SHOT);
+	if (p->protocol == IPPROTO_FRAGMENT)
+		return count(skb, slot, V_FRAGMENT, TC_ACT_SHOT);
+	if (is_extension(p->protocol))
+		return count(skb, slot, V_EXTENSION_HEADER, TC_ACT_SHOT);
+	__u16 least = p->protocol == IPPROTO_ICMPV6 ? sizeof(struct icmp_header) : shortest(p->protocol);
+	if (p->l4_bytes < least)
+		return count(skb, slot, V_MALFORMED, TC_ACT_SHOT);
+	if (is_reserved6(&p->to) || is_management6(&p->to) || is_same_address(&p->to, &config->address6))
+		return count(skb, slot, V_PRIVATE_ADDRESS, TC_ACT_SHOT);
+	return ADMITTED;
 }
 
 SEC("tc")
 int tap_ingress(struct __sk_buff *skb)
 {
 	trace_begin(skb, HOOK_TAP_INGRESS);
-	remember_peer(skb, 0);
+	forget_peer(skb);
 	__u32 ifindex = skb->ifindex;
 	__u32 *found = lookup(interfaces, &ifindex);
 	struct config *config = configuration();
@@ -211,39 +278,27 @@ int tap_ingress(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	__u32 number = *found;
 	struct slot *slot = slot_at(number);
-	struct frame f;
+	struct packet p = {};
+	int action;
 	if (!slot)
 		return TC_ACT_SHOT;
-	if (load(skb, 0, &f.eth, sizeof(f.eth)))
-		return count(skb, slot, V_MALFORMED, TC_ACT_SHOT);
-	if (f.eth.h_proto == bpf_htons(ETH_P_ARP))
+	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return answer_arp(skb, slot);
-	if (f.eth.h_proto == bpf_htons(ETH_P_IPV6))
-		return count(skb, slot, V_IPV6, TC_ACT_SHOT);
-	if (f.eth.h_proto != bpf_htons(ETH_P_IP) || skb->vlan_present)
+	if (skb->vlan_present)
 		return count(skb, slot, V_OTHER_PROTOCOL, TC_ACT_SHOT);
-	if (load(skb, 0, &f.eth, L4_OFFSET) || f.ip.version != 4 || f.ip.ihl != 5 ||
-	    bpf_ntohs(f.ip.tot_len) + ETH_BYTES > skb->len || bpf_ntohs(f.ip.tot_len) < shortest(f.ip.protocol))
-		return count(skb, slot, V_MALFORMED, TC_ACT_SHOT);
-	remember_peer(skb, f.ip.daddr);
-	if (f.ip.saddr != config->address)
-		return count(skb, slot, V_SPOOFED, TC_ACT_SHOT);
-	if (f.ip.frag_off & IP_FRAGMENT)
-		return count(skb, slot, V_FRAGMENT, TC_ACT_SHOT);
-	if (f.ip.daddr == GATEWAY)
-		return to_stack(skb, slot, &f.ip, V_TO_HOST);
-	if (is_private_to_node(f.ip.daddr) || f.ip.daddr == config->address)
-		return count(skb, slot, V_PRIVATE_ADDRESS, TC_ACT_SHOT);
-	if (f.ip.protocol == IPPROTO_TCP)
-		return from_domain_tcp(skb, config, slot, number, &f);
-	if (f.ip.protocol == IPPROTO_UDP)
-		return from_domain_udp(skb, config, slot, number, &f.ip);
-	if (f.ip.protocol == IPPROTO_ICMP) {
-		struct icmp_error error;
-		int is_error = load_error(skb, &error);
-		struct flow *flow = is_error ? find_quoted_flow(&error, config->address, 1) : 0;
-		if (flow && flow->slot == number)
-			return count(skb, slot, V_ICMP_ERROR, to_uplink(config));
-	}
-	return to_stack(skb, slot, &f.ip, V_TRANSLATED);
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		action = admit4_from_domain(skb, config, slot, &p);
+	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		action = admit6_from_domain(skb, config, slot, &p);
+	else
+		return count(skb, slot, V_OTHER_PROTOCOL, TC_ACT_SHOT);
+	if (action != ADMITTED)
+		return action;
+	if (p.protocol == IPPROTO_TCP)
+		return from_domain_tcp(skb, config, slot, number, &p);
+	if (p.protocol == IPPROTO_UDP)
+		return from_domain_udp(skb, config, slot, number, &p);
+	if (p.protocol == icmp_of(&p))
+		return from_domain_icmp(skb, config, slot, number, &p);
+	return to_stack(skb, slot, &p, V_TRANSLATED);
 }

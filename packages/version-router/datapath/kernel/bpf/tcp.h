@@ -8,8 +8,9 @@
 /* Stray segments of a closed connection live for so long (TIME_WAIT): no other version gets its place before. */
 #define QUARANTINE_NS (60 * SECOND_NS)
 
+/* `packet` is first read, then handed on: a reset turns it round. */
 struct segment {
-	struct frame frame;
+	struct packet *packet;
 	struct tcphdr tcp;
 };
 
@@ -27,23 +28,23 @@ static __always_inline int grow_header(struct __sk_buff *skb, const struct segme
 	__be16 from, to;
 	__builtin_memcpy(&from, (const __u8 *)&s->tcp + 12, sizeof(from));
 	__builtin_memcpy(&to, (const __u8 *)&grown + 12, sizeof(to));
-	if (bpf_l4_csum_replace(skb, TCP_OFFSET(check), from, to, sizeof(to)))
+	if (bpf_l4_csum_replace(skb, s->packet->l4 + TCP_CHECK, from, to, sizeof(to)))
 		return -1;
-	return bpf_skb_store_bytes(skb, L4_OFFSET + 12, &to, sizeof(to), 0);
+	return bpf_skb_store_bytes(skb, s->packet->l4 + 12, &to, sizeof(to), 0);
 }
 
 /* False when the header is full or data follows it. */
 static __always_inline int has_room(const struct segment *s)
 {
 	__u32 header = s->tcp.doff * 4;
-	return bpf_ntohs(s->frame.ip.tot_len) == IP_BYTES + header &&
+	return s->packet->l4_bytes == header &&
 	       header + MARK_BYTES <= sizeof(s->tcp) + TCP_OPTION_BYTES_MAX;
 }
 
 /* Only where there is room. */
 static __always_inline int add_option(struct __sk_buff *skb, const struct slot *slot, const struct segment *s)
 {
-	__u32 header = s->tcp.doff * 4;
+	__u32 header = s->tcp.doff * 4, l4 = s->packet->l4;
 	struct tcp_mark option = {
 		.kind = OPTION_KIND,
 		.length = MARK_BYTES,
@@ -53,24 +54,24 @@ static __always_inline int add_option(struct __sk_buff *skb, const struct slot *
 		.tag = bpf_htons(slot->tag),
 	};
 	trace_mark(slot->tag, slot->version, bpf_ntohl(option.advertisement));
-	if (bpf_skb_change_tail(skb, L4_OFFSET + header + MARK_BYTES, 0))
+	if (bpf_skb_change_tail(skb, l4 + header + MARK_BYTES, 0))
 		return -1;
-	if (bpf_skb_store_bytes(skb, L4_OFFSET + header, &option, sizeof(option), 0))
+	if (bpf_skb_store_bytes(skb, l4 + header, &option, sizeof(option), 0))
 		return -1;
-	if (change_ip_length(skb, &s->frame.ip, MARK_BYTES) || grow_header(skb, s))
+	if (change_ip_length(skb, s->packet, MARK_BYTES) || grow_header(skb, s))
 		return -1;
 	__s64 sum = bpf_csum_diff(0, 0, (__be32 *)&option, sizeof(option), 0);
-	if (sum < 0 || bpf_l4_csum_replace(skb, TCP_OFFSET(check), 0, sum, 0))
+	if (sum < 0 || bpf_l4_csum_replace(skb, l4 + TCP_CHECK, 0, sum, 0))
 		return -1;
-	return bpf_l4_csum_replace(skb, TCP_OFFSET(check), bpf_htons(header), bpf_htons(header + MARK_BYTES),
+	return bpf_l4_csum_replace(skb, l4 + TCP_CHECK, bpf_htons(header), bpf_htons(header + MARK_BYTES),
 				   BPF_F_PSEUDO_HDR | sizeof(__be16));
 }
 
 /* Reads the mark among a SYN's options; mark->version stays 0 when there is none. */
-static __always_inline void find_tcp_mark(struct __sk_buff *skb, const struct tcphdr *tcp, struct mark *mark)
+static __always_inline void find_tcp_mark(struct __sk_buff *skb, const struct segment *s, struct mark *mark)
 {
 	struct tcp_mark option = {};
-	__u32 end = L4_OFFSET + tcp->doff * 4, at = L4_OFFSET + sizeof(*tcp);
+	__u32 end = s->packet->l4 + s->tcp.doff * 4, at = s->packet->l4 + sizeof(s->tcp);
 	for (int i = 0; i < TCP_OPTION_BYTES_MAX; i++) {
 		if (at + sizeof(option) > end || load(skb, at, &option, sizeof(option)) || option.kind == 0)
 			return;
@@ -84,69 +85,112 @@ static __always_inline void find_tcp_mark(struct __sk_buff *skb, const struct tc
 	}
 }
 
+struct reset4 {
+	struct iphdr ip;
+	struct tcphdr tcp;
+};
+
+struct reset6 {
+	struct ipv6hdr ip;
+	struct tcphdr tcp;
+};
+
 /*
  * Sums the reset's header so that it is right whether or not the sum was left to the network card: the window means
  * nothing in a reset, so it is chosen such that the finished sum equals the pseudo header's.
  */
-static __always_inline void balance_reset(struct tcphdr *tcp, const struct iphdr *ip)
+static __always_inline void balance_reset(struct tcphdr *tcp, const struct packet *p)
 {
 	__be32 words[5];
 	tcp->window = 0;
 	tcp->check = 0;
 	__builtin_memcpy(words, tcp, sizeof(words));
-	__u16 pseudo = fold(pseudo_sum(ip, sizeof(*tcp)));
+	__u16 pseudo = fold(pseudo_sum(p, sizeof(*tcp)));
 	__u64 header = (__u64)words[0] + words[1] + words[2] + words[3] + words[4];
 	tcp->check = pseudo;
 	tcp->window = negative(fold(header + pseudo + pseudo));
 }
 
-static __always_inline int store_reset(struct __sk_buff *skb, struct segment *s)
+static __always_inline int store_reset4(struct __sk_buff *skb, const struct packet *p, const struct tcphdr *tcp)
 {
-	struct iphdr *ip = &s->frame.ip;
+	struct reset4 r = {.tcp = *tcp};
 	__be16 words[10];
-	ip->tos = 0;
-	ip->tot_len = bpf_htons(sizeof(*ip) + sizeof(s->tcp));
-	ip->id = 0;
-	ip->frag_off = bpf_htons(0x4000);
-	ip->ttl = 64;
-	ip->check = 0;
-	__builtin_memcpy(words, ip, sizeof(words));
+	r.ip.version = 4;
+	r.ip.ihl = 5;
+	r.ip.tot_len = bpf_htons(sizeof(r));
+	r.ip.frag_off = bpf_htons(0x4000);
+	r.ip.ttl = 64;
+	r.ip.protocol = IPPROTO_TCP;
+	r.ip.saddr = p->from.word[3];
+	r.ip.daddr = p->to.word[3];
+	__builtin_memcpy(words, &r.ip, sizeof(words));
 	__u64 sum = 0;
 	for (int i = 0; i < 10; i++)
 		sum += words[i];
-	ip->check = negative(fold(sum));
-	s->tcp.doff = 5;
-	s->tcp.res1 = 0;
-	s->tcp.syn = s->tcp.fin = s->tcp.psh = s->tcp.urg = s->tcp.ece = s->tcp.cwr = 0;
-	s->tcp.rst = 1;
-	s->tcp.urg_ptr = 0;
-	balance_reset(&s->tcp, ip);
-	if (bpf_skb_change_tail(skb, L4_OFFSET + sizeof(s->tcp), 0))
+	r.ip.check = negative(fold(sum));
+	if (bpf_skb_change_tail(skb, ETH_BYTES + sizeof(r), 0))
 		return -1;
-	return bpf_skb_store_bytes(skb, 0, &s->frame.eth, L4_OFFSET + sizeof(s->tcp), BPF_F_RECOMPUTE_CSUM);
+	return bpf_skb_store_bytes(skb, ETH_BYTES, &r, sizeof(r), BPF_F_RECOMPUTE_CSUM);
+}
+
+static __always_inline int store_reset6(struct __sk_buff *skb, const struct packet *p, const struct tcphdr *tcp)
+{
+	struct reset6 r = {.tcp = *tcp};
+	r.ip.version = 6;
+	r.ip.payload_len = bpf_htons(sizeof(r.tcp));
+	r.ip.nexthdr = IPPROTO_TCP;
+	r.ip.hop_limit = 64;
+	__builtin_memcpy(&r.ip.saddr, &p->from, sizeof(p->from));
+	__builtin_memcpy(&r.ip.daddr, &p->to, sizeof(p->to));
+	if (bpf_skb_change_tail(skb, ETH_BYTES + sizeof(r), 0))
+		return -1;
+	return bpf_skb_store_bytes(skb, ETH_BYTES, &r, sizeof(r), BPF_F_RECOMPUTE_CSUM);
+}
+
+/* Apart, with a stack of its own, as all that is rare and large. */
+static __noinline int store_reset(struct __sk_buff *skb, const struct packet *p, struct tcphdr *tcp)
+{
+	tcp->doff = 5;
+	tcp->res1 = 0;
+	tcp->syn = tcp->fin = tcp->psh = tcp->urg = tcp->ece = tcp->cwr = 0;
+	tcp->rst = 1;
+	tcp->urg_ptr = 0;
+	balance_reset(tcp, p);
+	return p->is_v6 ? store_reset6(skb, p, tcp) : store_reset4(skb, p, tcp);
+}
+
+static __always_inline int swap_macs(struct __sk_buff *skb)
+{
+	__u8 macs[12], swapped[12];
+	if (load(skb, 0, macs, sizeof(macs)))
+		return -1;
+	__builtin_memcpy(swapped, macs + 6, 6);
+	__builtin_memcpy(swapped + 6, macs, 6);
+	return bpf_skb_store_bytes(skb, 0, swapped, sizeof(swapped), 0);
 }
 
 /* Turns the segment into a reset of itself and sends it back where it came from (RFC 9293, 3.10.7.1). */
+static __noinline int answer_by_reset(struct __sk_buff *skb, struct packet *p, struct tcphdr *tcp)
+{
+	if (tcp->rst)
+		return TC_ACT_SHOT;
+	__u32 bytes = p->l4_bytes - tcp->doff * 4 + tcp->syn + tcp->fin;
+	struct address address = p->from;
+	p->from = p->to;
+	p->to = address;
+	__be16 port = tcp->source;
+	tcp->source = tcp->dest;
+	tcp->dest = port;
+	__be32 sequence = tcp->ack ? tcp->ack_seq : 0;
+	tcp->ack_seq = bpf_htonl(bpf_ntohl(tcp->seq) + bytes);
+	tcp->seq = sequence;
+	tcp->ack = 1;
+	return store_reset(skb, p, tcp) || swap_macs(skb) ? TC_ACT_SHOT : bpf_redirect(skb->ifindex, 0);
+}
+
 static __always_inline int reset_sender(struct __sk_buff *skb, struct segment *s)
 {
-	if (s->tcp.rst)
-		return TC_ACT_SHOT;
-	__u32 bytes = bpf_ntohs(s->frame.ip.tot_len) - IP_BYTES - s->tcp.doff * 4 + s->tcp.syn + s->tcp.fin;
-	__be32 address = s->frame.ip.saddr;
-	s->frame.ip.saddr = s->frame.ip.daddr;
-	s->frame.ip.daddr = address;
-	__be16 port = s->tcp.source;
-	s->tcp.source = s->tcp.dest;
-	s->tcp.dest = port;
-	__u8 mac[6];
-	__builtin_memcpy(mac, s->frame.eth.h_source, 6);
-	__builtin_memcpy(s->frame.eth.h_source, s->frame.eth.h_dest, 6);
-	__builtin_memcpy(s->frame.eth.h_dest, mac, 6);
-	__be32 sequence = s->tcp.ack ? s->tcp.ack_seq : 0;
-	s->tcp.ack_seq = bpf_htonl(bpf_ntohl(s->tcp.seq) + bytes);
-	s->tcp.seq = sequence;
-	s->tcp.ack = 1;
-	return store_reset(skb, s) ? TC_ACT_SHOT : bpf_redirect(skb->ifindex, 0);
+	return answer_by_reset(skb, s->packet, &s->tcp);
 }
 
 static __always_inline struct flow *find_flow(const struct flow_key *key)

@@ -91,6 +91,17 @@ static __always_inline void trace_ipv4(struct __sk_buff *skb, struct trace_recor
 		trace_ports(skb, record, sizeof(struct ethhdr) + ip.ihl * 4);
 }
 
+static __always_inline void trace_ipv6(struct __sk_buff *skb, struct trace_record *record)
+{
+	struct ipv6hdr ip;
+	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &ip, sizeof(ip)))
+		return;
+	__builtin_memcpy(record->source, &ip.saddr, sizeof(record->source));
+	__builtin_memcpy(record->destination, &ip.daddr, sizeof(record->destination));
+	record->protocol = ip.nexthdr;
+	trace_ports(skb, record, sizeof(struct ethhdr) + sizeof(ip));
+}
+
 static __noinline int copy_for_trace(struct __sk_buff *skb, __u32 hook)
 {
 	struct trace_record *record = traced_packet();
@@ -104,6 +115,8 @@ static __noinline int copy_for_trace(struct __sk_buff *skb, __u32 hook)
 	bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_proto), &record->ethertype, sizeof(record->ethertype));
 	if (record->ethertype == bpf_htons(ETH_P_IP))
 		trace_ipv4(skb, record);
+	else if (record->ethertype == bpf_htons(ETH_P_IPV6))
+		trace_ipv6(skb, record);
 	return 0;
 }
 

@@ -19,13 +19,14 @@ static __always_inline int serves_peers(const struct port *port)
 }
 
 /* A peer port where `remote`, which has no Version Manager, is treated as a client. */
-static __always_inline int is_open(const struct port *port, __be32 remote)
+static __always_inline int is_open(const struct port *port, const struct address *remote)
 {
 	return serves_peers(port) && is_open_to(port->tag, remote);
 }
 
 /* The domain that new connections of clients go to; 0 when they go to the host: a proxy listens there, or nobody. */
-static __always_inline struct slot *client_domain(const struct port *port, __be32 remote, __u32 *number)
+static __always_inline struct slot *client_domain(const struct port *port, const struct address *remote,
+						  __u32 *number)
 {
 	__u32 tag = port->tag;
 	struct service *service = lookup(services, &tag);
@@ -49,7 +50,7 @@ static __always_inline int client_datagram(struct __sk_buff *skb, const struct p
 		flow->last_seen_ns = now;
 		slot = slot_at(flow->slot);
 	} else if (port) {
-		slot = client_domain(port, key->remote, &number);
+		slot = client_domain(port, &key->remote, &number);
 		if (slot && start_incoming(key, number, ROLE_CLIENT))
 			return count(skb, slot, V_KERNEL_ERROR, TC_ACT_SHOT);
 	}
@@ -57,7 +58,7 @@ static __always_inline int client_datagram(struct __sk_buff *skb, const struct p
 }
 
 static __always_inline int marked_datagram(struct __sk_buff *skb, struct udp_marked *h, const struct mark *mark,
-					   const struct port *from, const struct port *to, const struct iphdr *ip)
+					   const struct port *from, const struct port *to, const struct packet *p)
 {
 	__u32 number = 0;
 	struct slot *slot = slot_of_mark(mark, &number);
@@ -68,27 +69,29 @@ static __always_inline int marked_datagram(struct __sk_buff *skb, struct udp_mar
 	if (skb->gso_size)
 		return count(skb, slot, V_OFFLOADED, TC_ACT_SHOT);
 	count(skb, slot, V_DELIVERED, 0);
-	if (strip_mark(skb, h, ip))
+	if (strip_mark(skb, h, p))
 		return count(skb, slot, V_KERNEL_ERROR, TC_ACT_SHOT);
 	return to_domain(skb, slot);
 }
 
-static __always_inline int from_uplink_udp(struct __sk_buff *skb, const struct iphdr *ip)
+static __always_inline int from_uplink_udp(struct __sk_buff *skb, const struct packet *p)
 {
 	struct udp_marked h = {};
 	struct mark mark = {};
-	if (load(skb, L4_OFFSET, &h.udp, sizeof(h.udp)))
+	if (load(skb, p->l4, &h.udp, sizeof(h.udp)))
 		return TC_ACT_OK;
-	find_udp_mark(skb, ip, &h, &mark);
-	if (mark.version)
-		hear(ip->saddr, &mark);
 	struct port *from = find_port(h.udp.source, IPPROTO_UDP), *to = find_port(h.udp.dest, IPPROTO_UDP);
+	if (lacks_sum(p, &h.udp))
+		return is_registered(from) || is_registered(to) ? count(skb, 0, V_MALFORMED, TC_ACT_SHOT) : TC_ACT_OK;
+	find_udp_mark(skb, p, &h, &mark);
+	if (mark.version)
+		hear(&p->from, &mark);
 	/* Also where the port is for clients only: a peer whose release had it otherwise is no client. */
 	if (mark.version && (is_registered(from) || is_registered(to)))
-		return marked_datagram(skb, &h, &mark, from, to, ip);
-	int is_served = (to && to->client_slots) || is_open(to, ip->saddr);
-	if (is_served || is_open(from, ip->saddr)) {
-		struct flow_key key = {.remote = ip->saddr,
+		return marked_datagram(skb, &h, &mark, from, to, p);
+	int is_served = (to && to->client_slots) || is_open(to, &p->from);
+	if (is_served || is_open(from, &p->from)) {
+		struct flow_key key = {.remote = p->from,
 				       .remote_port = h.udp.source,
 				       .local_port = h.udp.dest,
 				       .protocol = IPPROTO_UDP};
@@ -100,9 +103,9 @@ static __always_inline int from_uplink_udp(struct __sk_buff *skb, const struct i
 }
 
 /* A managed peer marks every SYN and SYN-ACK: somebody on the way has taken the option out. */
-static __always_inline __u16 unmarked(__be32 remote)
+static __always_inline __u16 unmarked(const struct address *remote)
 {
-	return lookup(managed, &remote) ? V_OPTION_STRIPPED : V_UNMARKED;
+	return bpf_map_lookup_elem(&managed, remote) ? V_OPTION_STRIPPED : V_UNMARKED;
 }
 
 /* A marked SYN. To a port for clients only it is refused, too: whoever marks is a peer. */
@@ -135,7 +138,7 @@ static __always_inline int client_opens(struct __sk_buff *skb, struct segment *s
 			return count(skb, slot, V_TUPLE_IN_USE, reset_sender(skb, s));
 		return slot ? to_domain_counted(skb, slot, V_CLIENT_IN) : TC_ACT_OK;
 	}
-	slot = client_domain(port, key->remote, &number);
+	slot = client_domain(port, &key->remote, &number);
 	if (slot && start_incoming(key, number, ROLE_CLIENT))
 		return count(skb, slot, V_KERNEL_ERROR, TC_ACT_SHOT);
 	return slot ? to_domain_counted(skb, slot, V_CLIENT_IN) : TC_ACT_OK;
@@ -156,31 +159,31 @@ static __always_inline int from_uplink_flow(struct __sk_buff *skb, struct segmen
 		/* Once a connection is open, no right answer comes late: anybody may have sent this one. */
 		if (flow->state != FLOW_OPENING)
 			return count(skb, slot, mark->version ? V_WRONG_VERSION : V_UNMARKED, TC_ACT_SHOT);
-		count(skb, slot, mark->version ? V_WRONG_VERSION : unmarked(s->frame.ip.saddr), 0);
+		count(skb, slot, mark->version ? V_WRONG_VERSION : unmarked(&key->remote), 0);
 		/* The domain's connect() fails now; the peer is told when it asks again. */
 		flow->state = FLOW_REFUSED;
-		return store_reset(skb, s) ? TC_ACT_SHOT : to_domain(skb, slot);
+		return store_reset(skb, s->packet, &s->tcp) ? TC_ACT_SHOT : to_domain(skb, slot);
 	}
 	__u16 verdict = flow->role == ROLE_CLIENT ? V_CLIENT_IN : s->tcp.syn ? V_DELIVERED : V_PEER_TCP_IN;
 	see_remote(key, flow, &s->tcp);
 	return to_domain_counted(skb, slot, verdict);
 }
 
-static __always_inline int from_uplink_tcp(struct __sk_buff *skb, const struct frame *frame)
+static __always_inline int from_uplink_tcp(struct __sk_buff *skb, struct packet *p)
 {
-	struct segment s = {.frame = *frame};
+	struct segment s = {.packet = p};
 	struct mark mark = {};
-	if (load(skb, L4_OFFSET, &s.tcp, sizeof(s.tcp)) || is_absurd(&s.tcp))
+	if (load(skb, p->l4, &s.tcp, sizeof(s.tcp)) || is_absurd(&s.tcp))
 		return TC_ACT_OK;
-	struct flow_key key = {.remote = frame->ip.saddr,
+	struct flow_key key = {.remote = p->from,
 			       .remote_port = s.tcp.source,
 			       .local_port = s.tcp.dest,
 			       .protocol = IPPROTO_TCP};
 	struct flow *flow = find_flow(&key);
 	if (s.tcp.syn) {
-		find_tcp_mark(skb, &s.tcp, &mark);
+		find_tcp_mark(skb, &s, &mark);
 		if (mark.version)
-			hear(frame->ip.saddr, &mark);
+			hear(&p->from, &mark);
 	}
 	if (!s.tcp.syn || s.tcp.ack)
 		return flow ? from_uplink_flow(skb, &s, &key, flow, &mark) : TC_ACT_OK;
@@ -189,24 +192,26 @@ static __always_inline int from_uplink_tcp(struct __sk_buff *skb, const struct f
 		return TC_ACT_OK;
 	if (mark.version)
 		return peer_opens(skb, &s, &mark, port, &key, flow);
-	if (port->client_slots || is_open(port, frame->ip.saddr))
+	if (port->client_slots || is_open(port, &p->from))
 		return client_opens(skb, &s, port, &key, flow);
-	return count_tag(skb, port->tag, unmarked(frame->ip.saddr), reset_sender(skb, &s));
+	__u16 verdict = unmarked(&key.remote);
+	return count_tag(skb, port->tag, verdict, reset_sender(skb, &s));
 }
 
-static __always_inline int from_uplink_icmp(struct __sk_buff *skb, const struct config *config)
+static __always_inline int from_uplink_icmp(struct __sk_buff *skb, const struct packet *p)
 {
-	struct icmp_error error;
-	if (!load_error(skb, &error))
+	struct icmp_header header = {};
+	struct quote quote = {};
+	if (!load_error(skb, p, &header, &quote))
 		return TC_ACT_OK;
-	struct flow *flow = find_quoted_flow(&error, config->address, 0);
+	struct flow *flow = find_quoted_flow(&quote, p, 0);
 	struct slot *slot = flow ? slot_at(flow->slot) : 0;
 	if (slot)
 		return to_domain_counted(skb, slot, V_ICMP_ERROR);
-	slot = find_quoted_slot(skb, &error, config->address);
+	slot = find_quoted_slot(skb, &quote, p);
 	if (!slot)
 		return TC_ACT_OK;
-	if (leave_room(skb, &error))
+	if (leave_room(skb, p, &header))
 		return count(skb, slot, V_KERNEL_ERROR, TC_ACT_SHOT);
 	return to_domain_counted(skb, slot, V_ICMP_ERROR);
 }
@@ -218,34 +223,71 @@ static __always_inline int asks_for_gateway(struct __sk_buff *skb)
 	return !load(skb, 0, &arp, sizeof(arp)) && arp.target == GATEWAY;
 }
 
+static __always_inline int admit4_from_uplink(struct __sk_buff *skb, const struct config *config, struct packet *p)
+{
+	struct iphdr ip;
+	if (load(skb, ETH_BYTES, &ip, sizeof(ip)))
+		return TC_ACT_OK;
+	describe4(p, &ip);
+	remember_peer(skb, &p->from);
+	/* Management addresses end at this node: nobody outside may borrow or reach one. */
+	if (is_link_local(ip.saddr) || is_link_local(ip.daddr))
+		return count(skb, 0, V_PRIVATE_ADDRESS, TC_ACT_SHOT);
+	/* What is cut or has options is left to the host's stack, which has no use for it. */
+	if (ip.daddr != config->address || !is_whole4(skb, &ip))
+		return TC_ACT_OK;
+	/* The stack puts fragments together; nothing listens there on a port that is registered. */
+	if (ip.frag_off & IP_FRAGMENT)
+		return count(skb, 0, V_FRAGMENT, TC_ACT_OK);
+	return ADMITTED;
+}
+
+/* An address of the link names no peer: a domain could not answer it. Errors may come from there. */
+static __always_inline int is_remote6(const struct packet *p)
+{
+	if (is_reserved6(&p->from) || is_multicast6(&p->from))
+		return 0;
+	return p->protocol == IPPROTO_ICMPV6 || !is_link_local6(&p->from);
+}
+
+static __always_inline int admit6_from_uplink(struct __sk_buff *skb, const struct config *config, struct packet *p)
+{
+	struct ipv6hdr ip;
+	if (!has_ipv6(config) || load(skb, ETH_BYTES, &ip, sizeof(ip)))
+		return TC_ACT_OK;
+	describe6(p, &ip);
+	remember_peer(skb, &p->from);
+	if (is_management6(&p->from) || is_management6(&p->to))
+		return count(skb, 0, V_PRIVATE_ADDRESS, TC_ACT_SHOT);
+	if (!is_same_address(&p->to, &config->address6) || !is_whole6(skb, &ip) || !is_remote6(p))
+		return TC_ACT_OK;
+	if (p->protocol == IPPROTO_FRAGMENT)
+		return count(skb, 0, V_FRAGMENT, TC_ACT_OK);
+	if (is_extension(p->protocol))
+		return count(skb, 0, V_EXTENSION_HEADER, TC_ACT_OK);
+	return ADMITTED;
+}
+
 SEC("tc")
 int uplink_ingress(struct __sk_buff *skb)
 {
 	trace_begin(skb, HOOK_UPLINK_INGRESS);
 	struct config *config = configuration();
-	struct frame f;
-	if (!config || load(skb, 0, &f.eth, sizeof(f.eth)))
+	struct packet p = {};
+	int action = TC_ACT_OK;
+	if (!config)
 		return TC_ACT_OK;
-	if (f.eth.h_proto == bpf_htons(ETH_P_ARP))
-		return asks_for_gateway(skb) ? TC_ACT_SHOT : TC_ACT_OK;
-	if (f.eth.h_proto != bpf_htons(ETH_P_IP) || load(skb, 0, &f.eth, L4_OFFSET))
-		return TC_ACT_OK;
-	remember_peer(skb, f.ip.saddr);
-	/* Management addresses end at this node: nobody outside may borrow or reach one. */
-	if (is_link_local(f.ip.saddr) || is_link_local(f.ip.daddr))
-		return count(skb, 0, V_PRIVATE_ADDRESS, TC_ACT_SHOT);
-	/* What is cut or has options is left to the host's stack, which has no use for it. */
-	if (f.ip.daddr != config->address || f.ip.version != 4 || f.ip.ihl != 5 ||
-	    bpf_ntohs(f.ip.tot_len) + ETH_BYTES > skb->len)
-		return TC_ACT_OK;
-	/* The stack puts fragments together; nothing listens there on a port that is registered. */
-	if (f.ip.frag_off & IP_FRAGMENT)
-		return count(skb, 0, V_FRAGMENT, TC_ACT_OK);
-	if (f.ip.protocol == IPPROTO_TCP)
-		return from_uplink_tcp(skb, &f);
-	if (f.ip.protocol == IPPROTO_UDP)
-		return from_uplink_udp(skb, &f.ip);
-	if (f.ip.protocol == IPPROTO_ICMP)
-		return from_uplink_icmp(skb, config);
-	return TC_ACT_OK;
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		action = admit4_from_uplink(skb, config, &p);
+	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		action = admit6_from_uplink(skb, config, &p);
+	else if (skb->protocol == bpf_htons(ETH_P_ARP) && asks_for_gateway(skb))
+		action = TC_ACT_SHOT;
+	if (action != ADMITTED)
+		return action;
+	if (p.protocol == IPPROTO_TCP)
+		return from_uplink_tcp(skb, &p);
+	if (p.protocol == IPPROTO_UDP)
+		return from_uplink_udp(skb, &p);
+	return p.protocol == icmp_of(&p) ? from_uplink_icmp(skb, &p) : TC_ACT_OK;
 }

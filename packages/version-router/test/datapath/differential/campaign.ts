@@ -1,6 +1,6 @@
 /** Runs sequences through the programs and the model; stops at the first difference and makes it small. */
 import { Generator } from "./generator.ts";
-import { US, opening } from "./fixture.ts";
+import { IPV4, opening } from "./fixture.ts";
 import { Judge } from "./judge.ts";
 import { kindOf } from "./kinds.ts";
 import { fromDomain } from "./model/from-domain.ts";
@@ -116,7 +116,7 @@ class Trial {
 
   constructor(place: Place) {
     this.#place = place;
-    this.#world.address = US;
+    this.#world.address = IPV4.us;
     this.#world.uplinkMtu = place.uplinkMtu;
     place.tables.clear();
   }

@@ -1,17 +1,35 @@
 /** The node that the campaign plays on: its addresses, its domains, and how a sequence begins. */
 import { serviceTag } from "../../../mark/index.ts";
+import { mapped } from "./model/address.ts";
 import type { Random } from "./random.ts";
 import type { Slot } from "./model/world.ts";
 import type { Change, PortName } from "./steps.ts";
 
-export const US = 0x0a4e0001;
-export const PEERS = [0x0a4e0002, 0x0a4e0003] as const;
-export const UNMANAGED = 0x0a4e0009;
-export const CLIENT = 0x0a4e0064;
+/** Who there is, in each family. The managed peers are the first two. */
+export interface People {
+  readonly us: string;
+  readonly peers: readonly [string, string];
+  readonly unmanaged: string;
+  readonly client: string;
+}
+
+export const IPV4: People = {
+  us: mapped(0x0a4e0001),
+  peers: [mapped(0x0a4e0002), mapped(0x0a4e0003)],
+  unmanaged: mapped(0x0a4e0009),
+  client: mapped(0x0a4e0064),
+};
+export const IPV6: People = {
+  us: "fd100078000000000000000000000001",
+  peers: ["fd100078000000000000000000000002", "fd100078000000000000000000000003"],
+  unmanaged: "fd100078000000000000000000000009",
+  client: "20010db8000000000000000000000064",
+};
 export const KV = serviceTag("kv");
 export const CFS = serviceTag("cfs");
 export const STRANGE_TAG = 0x1234;
 const MANAGEMENT = 0xa9fe8001;
+const MANAGEMENT6 = "fd5652aa6f3d00010000000000000001";
 
 interface Domain {
   readonly number: number;
@@ -58,20 +76,30 @@ export function slotOf(number: number, tag: number, version: number, ifindexes: 
     ifindex: ifindexes[number] ?? 0,
     version,
     tag,
-    management: MANAGEMENT + number,
+    management: managementOf(number),
+    management6: managementOf6(number),
     guestMac: Buffer.from([0x52, 0x54, 0x4e, 0, 1, number]),
     hostMac: Buffer.from([0xfe, 0x54, 0x4e, 0, 1, number]),
   };
 }
 
+export function managementOf(number: number): string {
+  return mapped(MANAGEMENT + number);
+}
+
+export function managementOf6(number: number): string {
+  return MANAGEMENT6.slice(0, -2) + (number + 1).toString(16).padStart(2, "0");
+}
+
 export function opening(random: Random, ifindexes: readonly number[]): Change[] {
-  const changes: Change[] = [];
+  const changes: Change[] = [{ kind: "address6", address: random.chance(0.95) ? IPV6.us : undefined }];
   for (const tag of [KV, CFS]) changes.push(serviceChange(random, tag));
   for (const { number, tag, version, peer, client } of DOMAINS) {
     changes.push({ kind: "occupy", number, slot: slotOf(number, tag, version, ifindexes) });
     changes.push({ kind: "ports", number, tag, peer, client });
   }
-  for (const address of PEERS) changes.push({ kind: "managed", address, isManaged: true });
+  for (const address of [...IPV4.peers, ...IPV6.peers])
+    changes.push({ kind: "managed", address, isManaged: true });
   return changes;
 }
 
@@ -99,7 +127,13 @@ export function randomChange(random: Random, ifindexes: readonly number[]): read
     case 1:
       return [{ kind: "vacate", number }];
     case 2:
-      return [{ kind: "managed", address: random.pick(PEERS), isManaged: random.chance(0.7) }];
+      return [
+        {
+          kind: "managed",
+          address: random.pick([...IPV4.peers, ...IPV6.peers]),
+          isManaged: random.chance(0.7),
+        },
+      ];
     case 3:
       return [{ kind: "age", seconds: random.pick(AGES_S) }];
     case 4:

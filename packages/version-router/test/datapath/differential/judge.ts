@@ -4,21 +4,22 @@
  * interface and port.
  */
 import { decodeUdpMark, findTcpMark } from "../../../mark/index.ts";
+import { addressAt } from "./model/address.ts";
 import { GATEWAY, PROTOCOL, portId } from "./model/world.ts";
 import type { Mark } from "../../../mark/index.ts";
 import type { Outcome } from "./model/frame.ts";
 import type { Slot, World } from "./model/world.ts";
 import type { PacketStep } from "./steps.ts";
 
-const L4 = 34;
 const SYN = 2;
 const RST = 4;
 const ACK = 16;
 
 interface Facts {
+  readonly l4: number;
   readonly protocol: number;
-  readonly from: number;
-  readonly to: number;
+  readonly from: string;
+  readonly to: string;
   readonly fromPort: number;
   readonly toPort: number;
   readonly flags: number;
@@ -62,7 +63,8 @@ export class Judge {
       return isRight ? undefined : "a connection of another version";
     }
     if (!isMine) return "a segment of a connection that the domain does not have";
-    const isRefusal = frame.length > L4 + 13 && (frame.readUInt8(L4 + 13) & RST) !== 0;
+    const flagsAt = facts.l4 + 13;
+    const isRefusal = frame.length > flagsAt && (frame.readUInt8(flagsAt) & RST) !== 0;
     const isAnswer = (facts.flags & SYN) !== 0 && facts.mark !== undefined && !isRefusal;
     return isAnswer && !isBy(facts.mark, slot) ? "an answer of another version" : undefined;
   }
@@ -71,11 +73,12 @@ export class Judge {
     const slot = [...world.slots.values()].find(({ ifindex }) => ifindex === step.ifindex);
     const sent = factsOf(step.frame);
     const facts = factsOf(frame);
-    const isAnswer = facts === undefined || facts.to === world.address;
+    const isAnswer = facts === undefined || facts.to === world.address || facts.to === world.address6;
     if (slot === undefined || sent === undefined || isAnswer || facts.to === GATEWAY) return undefined;
     if (sent.flags & SYN || sent.protocol === PROTOCOL.udp) {
       const tuple = `${sent.protocol} ${sent.to} ${sent.toPort} ${sent.fromPort}`;
-      if (facts.from === world.address) this.#owners.set(tuple, identity(slot));
+      if (facts.from === world.address || facts.from === world.address6)
+        this.#owners.set(tuple, identity(slot));
     }
     return facts.mark === undefined || isBy(facts.mark, slot)
       ? undefined
@@ -93,25 +96,30 @@ function isBy(mark: Mark, slot: Slot): boolean {
 
 /** As the receiver of a frame would read it. */
 function factsOf(frame: Buffer): Facts | undefined {
-  if (frame.length < L4 + 8 || frame.readUInt16BE(12) !== 0x0800 || frame[14] !== 0x45) return undefined;
-  const protocol = frame.readUInt8(23);
-  const end = Math.min(frame.length, 14 + frame.readUInt16BE(16));
-  const isTcp = protocol === PROTOCOL.tcp && frame.length >= L4 + 20;
-  const flags = isTcp ? frame.readUInt8(L4 + 13) : 0;
-  const headerEnd = isTcp ? L4 + (frame.readUInt8(L4 + 12) >>> 4) * 4 : 0;
-  const udpEnd = L4 + frame.readUInt16BE(L4 + 4);
+  const type = frame.readUInt16BE(12);
+  const isV6 = type === 0x86dd;
+  const l4 = isV6 ? 54 : 34;
+  if (frame.length < l4 + 8 || (!isV6 && type !== 0x0800)) return undefined;
+  if (isV6 ? frame.readUInt8(14) >>> 4 !== 6 : frame[14] !== 0x45) return undefined;
+  const protocol = frame.readUInt8(isV6 ? 20 : 23);
+  const end = Math.min(frame.length, isV6 ? 54 + frame.readUInt16BE(18) : 14 + frame.readUInt16BE(16));
+  const isTcp = protocol === PROTOCOL.tcp && frame.length >= l4 + 20;
+  const flags = isTcp ? frame.readUInt8(l4 + 13) : 0;
+  const headerEnd = isTcp ? l4 + (frame.readUInt8(l4 + 12) >>> 4) * 4 : 0;
+  const udpEnd = l4 + frame.readUInt16BE(l4 + 4);
   return {
+    l4,
     protocol,
-    from: frame.readUInt32BE(26),
-    to: frame.readUInt32BE(30),
-    fromPort: frame.readUInt16BE(L4),
-    toPort: frame.readUInt16BE(L4 + 2),
+    from: isV6 ? addressAt(frame, 22, 16) : addressAt(frame, 26, 4),
+    to: isV6 ? addressAt(frame, 38, 16) : addressAt(frame, 30, 4),
+    fromPort: frame.readUInt16BE(l4),
+    toPort: frame.readUInt16BE(l4 + 2),
     flags,
     mark:
       protocol === PROTOCOL.udp && udpEnd <= end
-        ? decodeUdpMark(frame.subarray(L4 + 8, udpEnd))
+        ? decodeUdpMark(frame.subarray(l4 + 8, udpEnd))
         : flags & SYN
-          ? findTcpMark(frame.subarray(L4 + 20, headerEnd))
+          ? findTcpMark(frame.subarray(l4 + 20, headerEnd))
           : undefined,
   };
 }

@@ -1,30 +1,54 @@
 /** What sort of packet a case is, as far as its frame tells. Pure; for the count at the end of a run. */
-import { decodeUdpMark, findTcpMark } from "../../../mark/index.ts";
+import { findTcpMark } from "../../../mark/index.ts";
+import { isMapped } from "./model/address.ts";
+import { ethertype, readIp, readTcp, readUdp } from "./model/frame.ts";
 import { PROTOCOL } from "./model/world.ts";
+import type { Ip } from "./model/frame.ts";
 import type { PacketStep } from "./steps.ts";
 
-const L4 = 34;
 const SYN = 0x02;
-const ETHER_TYPES: Readonly<Record<number, string>> = { 0x0806: "ARP", 0x86dd: "IPv6", 0x8100: "VLAN" };
+const ETHER_TYPES: Readonly<Record<number, string>> = {
+  0x0800: "cut IPv4",
+  0x0806: "ARP",
+  0x86dd: "cut IPv6",
+  0x8100: "VLAN",
+};
+const NEIGHBOUR_TYPES: readonly number[] = [133, 134, 135, 136, 137];
 
 const HOOKS = { tap_ingress: "from a domain", tap_egress: "to a domain", uplink_ingress: "from the network" };
 
 export function kindOf({ program, gsoSize, frame }: PacketStep): string {
-  return `${gsoSize > 0 ? "left to be cut" : contentOf(frame)} ${HOOKS[program]}`;
+  return `${gsoSize > 0 ? "to be cut, " : ""}${contentOf(frame)} ${HOOKS[program]}`;
 }
 
 function contentOf(frame: Buffer): string {
-  const type = frame.readUInt16BE(12);
-  if (type !== 0x0800) return ETHER_TYPES[type] ?? "other frame";
-  if (frame.length < L4 || frame[14] !== 0x45 || frame.readUInt16BE(16) + 14 > frame.length)
-    return "broken IPv4";
-  if ((frame.readUInt16BE(20) & 0x3fff) !== 0) return "fragment";
-  const end = 14 + frame.readUInt16BE(16);
-  const protocol = frame.readUInt8(23);
-  if (protocol === PROTOCOL.udp && end >= L4 + 8)
-    return decodeUdpMark(frame.subarray(L4 + 8, end)) === undefined ? "UDP" : "marked UDP";
-  if (protocol !== PROTOCOL.tcp || end < L4 + 20) return protocol === 1 ? "ICMP" : "other IPv4";
-  if ((frame.readUInt8(L4 + 13) & SYN) === 0) return "TCP segment";
-  const options = frame.subarray(L4 + 20, Math.min(end, L4 + (frame.readUInt8(L4 + 12) >>> 4) * 4));
-  return findTcpMark(options) === undefined ? "SYN" : "marked SYN";
+  const ip = readIp(frame);
+  if (ip === undefined) return ETHER_TYPES[ethertype(frame)] ?? "other frame";
+  const family = ip.isV6 ? "IPv6" : "IPv4";
+  if (!ip.isWhole) return `broken ${family}`;
+  if (ip.isFragment) return `${family} fragment`;
+  if (ip.hasExtension) return "IPv6 with an extension header";
+  if (ip.isV6 && (isMapped(ip.from) || isMapped(ip.to))) return "IPv6 of a mapped address";
+  return `${family} ${layer4Of(frame, ip)}`;
+}
+
+function layer4Of(frame: Buffer, ip: Ip): string {
+  if (ip.protocol === PROTOCOL.udp) return datagramOf(frame, ip);
+  if (ip.protocol === PROTOCOL.tcp) return segmentOf(frame, ip);
+  if (ip.protocol !== (ip.isV6 ? PROTOCOL.icmp6 : PROTOCOL.icmp)) return "other protocol";
+  return ip.isV6 && NEIGHBOUR_TYPES.includes(frame[ip.l4] ?? 0) ? "neighbour discovery" : "ICMP";
+}
+
+function datagramOf(frame: Buffer, ip: Ip): string {
+  const udp = readUdp(frame, ip);
+  if (udp === undefined || ip.l4Bytes < 8) return "cut UDP";
+  return `${udp.mark === undefined ? "" : "marked "}UDP${udp.lacksSum ? " without a sum" : ""}`;
+}
+
+function segmentOf(frame: Buffer, ip: Ip): string {
+  const tcp = readTcp(frame, ip);
+  if (tcp === undefined || ip.l4Bytes < 20) return "cut TCP";
+  if ((tcp.flags & SYN) === 0) return "TCP segment";
+  const end = Math.min(14 + ip.headerBytes + ip.l4Bytes, ip.l4 + tcp.headerBytes);
+  return findTcpMark(frame.subarray(ip.l4 + 20, end)) === undefined ? "SYN" : "marked SYN";
 }

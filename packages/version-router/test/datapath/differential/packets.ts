@@ -1,10 +1,12 @@
 /** Random packets that look like traffic: right sums, likely addresses, flags that make sense in their order. */
-import { CFS, CLIENT, KV, OWN_PORT, PEERS, PORTS, STRANGE_TAG, UNMANAGED, US } from "./fixture.ts";
+import { CFS, IPV4, IPV6, KV, OWN_PORT, PORTS, STRANGE_TAG } from "./fixture.ts";
+import { bytesOf, mapped } from "./model/address.ts";
 import { fold, total } from "./model/sums.ts";
-import { GATEWAY, PROTOCOL } from "./model/world.ts";
+import { GATEWAY, GATEWAY6, PROTOCOL } from "./model/world.ts";
+import type { People } from "./fixture.ts";
 import type { Random } from "./random.ts";
 
-const L4 = 34;
+const IP_AT = 14;
 const FLAGS = [
   0x02, 0x02, 0x12, 0x12, 0x10, 0x10, 0x10, 0x18, 0x11, 0x04, 0x14, 0x03, 0x06, 0x00, 0x29, 0xc2,
 ] as const;
@@ -21,7 +23,9 @@ const SYN_OPTIONS = [
 /** Who may talk to whom: two addresses and ports, and what they will mostly speak. */
 export interface Tuple {
   readonly protocol: "tcp" | "udp" | "any";
-  readonly remote: number;
+  readonly isV6: boolean;
+  readonly us: string;
+  readonly remote: string;
   readonly localPort: number;
   readonly remotePort: number;
   /** The slot whose domain mostly takes part. */
@@ -29,10 +33,17 @@ export interface Tuple {
 }
 
 export function randomTuple(random: Random): Tuple {
+  const isV6 = random.chance(0.5);
+  const people = isV6 ? IPV6 : IPV4;
+  return { isV6, us: people.us, ...randomEnds(random, people) };
+}
+
+function randomEnds(random: Random, people: People): Omit<Tuple, "isV6" | "us"> {
+  const { peers, unmanaged, client } = people;
   const number = random.pick([0, 0, 1, 1, 2, 3]);
   const own = OWN_PORT + number * 768 + random.below(3);
   const other = 40_000 + random.below(3);
-  const peer = random.pick([...PEERS, PEERS[0], UNMANAGED]);
+  const peer = random.pick([...peers, peers[0], unmanaged]);
   const [tcpPort, udpPort] = number === 3 ? ([9000, 9001] as const) : ([7000, 7001] as const);
   switch (random.below(7)) {
     case 0:
@@ -52,7 +63,7 @@ export function randomTuple(random: Random): Tuple {
     case 4:
       return {
         protocol: "tcp",
-        remote: CLIENT,
+        remote: client,
         localPort: random.pick([80, 80, 81, 7005]),
         remotePort: other,
         number,
@@ -60,13 +71,13 @@ export function randomTuple(random: Random): Tuple {
     case 5:
       return {
         protocol: "udp",
-        remote: CLIENT,
+        remote: client,
         localPort: random.pick([53, 54, 7001, 9001]),
         remotePort: other,
         number,
       };
     default: {
-      const remote = random.pick([...PEERS, UNMANAGED, CLIENT]);
+      const remote = random.pick([...peers, unmanaged, client]);
       return {
         protocol: "any",
         remote,
@@ -112,11 +123,15 @@ export function icmpPacket(random: Random, tuple: Tuple, isOutward: boolean): Bu
     ? tcpPacket(random, tuple, !isOutward)
     : udpPacket(random, tuple, !isOutward, 0.8);
   const header = Buffer.alloc(8);
-  header.writeUInt8(random.pick([3, 3, 11, 12, 0, 8, 5]), 0);
+  header.writeUInt8(random.pick(tuple.isV6 ? [2, 2, 1, 3, 4, 0, 128, 129] : [3, 3, 11, 12, 0, 8, 5]), 0);
   header.writeUInt8(random.pick([0, 1, 3, 4]), 1);
-  header.writeUInt16BE(random.pick([0, 576, 1400, 1484]), 6);
-  const quote = about.subarray(14, 14 + random.pick([20, 24, 28, 44, 60, 600]));
+  header.writeUInt16BE(random.pick([0, 576, 1280, 1290, 1296, 1297, 1400, 1484]), 6);
+  const quote = about.subarray(IP_AT, IP_AT + random.pick([20, 24, 28, 40, 44, 48, 64, 80, 600]));
   const segment = Buffer.concat([header, quote]);
+  if (tuple.isV6) {
+    if (quote.length >= 40 && random.chance(0.05)) bytesOf(mapped(0x0a4e0002), true).copy(segment, 8 + 24);
+    return seal(random, PROTOCOL.icmp6, tuple, isOutward, segment, 2);
+  }
   segment.writeUInt16BE(0xffff - fold(total(segment, 0, segment.length)), 2);
   return seal(random, PROTOCOL.icmp, tuple, isOutward, segment, undefined);
 }
@@ -127,7 +142,7 @@ export function arpPacket(random: Random): Buffer {
     "hex",
   );
   if (random.chance(0.3)) arp.writeUInt8(random.below(256), 14 + random.below(28));
-  if (random.chance(0.3)) arp.writeUInt32BE(US, 38);
+  if (random.chance(0.3)) bytesOf(IPV4.us, false).copy(arp, 38);
   return Buffer.concat([arp, Buffer.alloc(random.pick([0, 0, 18]))]);
 }
 
@@ -197,31 +212,91 @@ function seal(
   segment: Buffer,
   checkAt: number | undefined,
 ): Buffer {
-  const frame = Buffer.alloc(L4 + segment.length);
-  Buffer.from("0254000000010254000000020800", "hex").copy(frame);
-  frame.writeUInt8(0x45, 14);
-  frame.writeUInt16BE(20 + segment.length, 16);
-  frame.writeUInt16BE(random.below(0x10000), 18);
-  frame.writeUInt16BE(0x4000, 20);
-  frame.writeUInt8(1 + random.below(255), 22);
-  frame.writeUInt8(protocol, 23);
-  const remote = isOutward && random.chance(0.02) ? GATEWAY : tuple.remote;
-  frame.writeUInt32BE(isOutward ? US : remote, 26);
-  frame.writeUInt32BE(isOutward ? remote : US, 30);
-  frame.writeUInt16BE(0xffff - fold(total(frame, 14, L4)), 24);
-  segment.copy(frame, L4);
-  if (checkAt === undefined) return frame;
-  const pseudo = total(frame, 26, L4) + protocol + segment.length;
-  const complete = 0xffff - fold(pseudo + total(segment, 0, segment.length));
+  const { isV6, us } = tuple;
+  const remote = isOutward && random.chance(0.02) ? (isV6 ? GATEWAY6 : GATEWAY) : remoteOf(random, tuple);
+  const [from, to] = (isOutward ? [us, remote] : [remote, us]).map((address) => bytesOf(address, isV6));
+  const addresses = Buffer.concat([from ?? Buffer.alloc(0), to ?? Buffer.alloc(0)]);
+  if (checkAt !== undefined) {
+    const pseudo = total(addresses, 0, addresses.length) + protocol + segment.length;
+    segment.writeUInt16BE(randomSum(random, pseudo, pseudo + total(segment, 0, segment.length)), checkAt);
+  }
+  const header = isV6
+    ? ipv6Header(random, protocol, addresses, segment.length)
+    : ipv4Header(random, protocol, addresses, segment.length);
+  const ethernet = Buffer.from(isV6 ? "02540000000102540000000286dd" : "0254000000010254000000020800", "hex");
+  const frame = Buffer.concat([ethernet, header, segment]);
+  return isV6 && random.chance(0.05) ? withExtension(random, frame) : frame;
+}
+
+/** Hostile ones, too: addresses of the link, of groups, of other nodes' insides, and IPv4 in disguise. */
+function remoteOf(random: Random, { isV6, remote }: Tuple): string {
+  if (!isV6 || random.chance(0.95)) return remote;
+  return random.pick([
+    "fe800000000000000000000000000005",
+    "ff020000000000000000000000000001",
+    "00000000000000000000000000000000",
+    "00000000000000000000000000000001",
+    "fd5652aa6f3d00010000000000000002",
+    IPV6.us,
+    ...IPV4.peers,
+  ]);
+}
+
+function randomSum(random: Random, pseudo: number, whole: number): number {
   const kind = random.below(10);
-  const check =
-    kind < 6
-      ? complete || 0xffff
-      : kind < 8
-        ? fold(pseudo)
-        : kind < 9
-          ? 0
-          : random.pick([0xffff, random.below(0x10000)]);
-  frame.writeUInt16BE(check, L4 + checkAt);
-  return frame;
+  if (kind < 6) return 0xffff - fold(whole) || 0xffff;
+  if (kind < 8) return fold(pseudo);
+  return kind < 9 ? 0 : random.pick([0xffff, random.below(0x10000)]);
+}
+
+function ipv4Header(random: Random, protocol: number, addresses: Buffer, bytes: number): Buffer {
+  const header = Buffer.alloc(20);
+  header.writeUInt8(0x45, 0);
+  header.writeUInt16BE(20 + bytes, 2);
+  header.writeUInt16BE(random.below(0x10000), 4);
+  header.writeUInt16BE(0x4000, 6);
+  header.writeUInt8(1 + random.below(255), 8);
+  header.writeUInt8(protocol, 9);
+  addresses.copy(header, 12);
+  header.writeUInt16BE(0xffff - fold(total(header, 0, 20)), 10);
+  return header;
+}
+
+function ipv6Header(random: Random, protocol: number, addresses: Buffer, bytes: number): Buffer {
+  const header = Buffer.alloc(40);
+  header.writeUInt32BE(0x60000000 + (random.chance(0.3) ? random.below(0x10000000) : 0), 0);
+  header.writeUInt16BE(bytes, 4);
+  header.writeUInt8(protocol, 6);
+  header.writeUInt8(1 + random.below(255), 7);
+  addresses.copy(header, 8);
+  return header;
+}
+
+/** A header of eight bytes between IPv6's and the next: hop by hop, routing, options, or of the first or a later fragment. */
+function withExtension(random: Random, frame: Buffer): Buffer {
+  const kind = random.pick([44, 44, 44, 0, 43, 60, 51, 59, 135]);
+  const extension = Buffer.alloc(8);
+  extension.writeUInt8(frame.readUInt8(20), 0);
+  if (kind === 44) extension.writeUInt16BE(random.pick([1, 0, 8, 0x05a8, 0x05a9]), 2);
+  const grown = Buffer.concat([frame.subarray(0, 54), extension, frame.subarray(54)]);
+  grown.writeUInt8(kind, 20);
+  grown.writeUInt16BE(frame.readUInt16BE(18) + 8, 18);
+  return grown;
+}
+
+/** What a domain says to its link: questions for the gateway, about its own address, for routers; and answers. */
+export function neighbourPacket(random: Random): Buffer {
+  const asker = random.pick([IPV6.us, "fe8000000000000050540000fe000001", "".padEnd(32, "0"), IPV6.peers[0]]);
+  const target = random.pick([GATEWAY6, GATEWAY6, GATEWAY6, IPV6.us, "fe8000000000000050540000fe000001"]);
+  const to = random.pick(["ff0200000000000000000001ff000001", GATEWAY6, "ff020000000000000000000000000002"]);
+  const message = Buffer.alloc(24 + random.pick([0, 8, 8, 8]));
+  message.writeUInt8(random.pick([135, 135, 135, 135, 133, 136, 143]), 0);
+  bytesOf(target, true).copy(message, 8);
+  if (message.length > 24) message.set([1, 1, 2, 0x54, 0, 0, 0, 2], 24);
+  const addresses = Buffer.concat([bytesOf(asker, true), bytesOf(to, true)]);
+  const header = ipv6Header(random, PROTOCOL.icmp6, addresses, message.length);
+  header.writeUInt8(random.chance(0.9) ? 255 : 64, 7);
+  const whole = total(addresses, 0, 32) + PROTOCOL.icmp6 + message.length + total(message, 0, message.length);
+  message.writeUInt16BE(0xffff - fold(whole), 2);
+  return Buffer.concat([Buffer.from("3333ff00000102540000000286dd", "hex"), header, message]);
 }

@@ -31,7 +31,8 @@ export type Change =
       readonly client: readonly PortName[];
     }
   | { readonly kind: "service"; readonly tag: number; readonly service: Service }
-  | { readonly kind: "managed"; readonly address: number; readonly isManaged: boolean }
+  | { readonly kind: "address6"; readonly address: string | undefined }
+  | { readonly kind: "managed"; readonly address: string; readonly isManaged: boolean }
   | { readonly kind: "age"; readonly seconds: number }
   | { readonly kind: "resetClients"; readonly number: number };
 
@@ -52,6 +53,9 @@ export function changeModel(world: World, change: Change): void {
       return;
     case "service":
       world.services.set(change.tag, change.service);
+      return;
+    case "address6":
+      world.address6 = change.address;
       return;
     case "managed":
       if (change.isManaged) world.managed.add(change.address);

@@ -4,6 +4,7 @@ import { replacePorts } from "../../../datapath/kernel/port-table.ts";
 import { changeService } from "../../../datapath/kernel/service-table.ts";
 import { occupants, occupy, vacate } from "../../../datapath/kernel/slot-table.ts";
 import { FLOW, PATH, ROLE, SEEN, VERDICTS } from "../../../datapath/kernel/structs.ts";
+import { formatIp, parseIp } from "../../../datapath/ip-address.ts";
 import { flowId } from "./model/world.ts";
 import type { Maps } from "../../../datapath/kernel/pins.ts";
 import type { Flow, Slot, World } from "./model/world.ts";
@@ -53,9 +54,16 @@ export class Tables {
         });
         return;
       }
+      case "address6": {
+        const config = maps.config.get(0);
+        if (config === undefined) throw new Error("the router has not written its configuration");
+        const address6 = change.address === undefined ? "::" : textOf(change.address);
+        maps.config.set(0, { ...config, address6 });
+        return;
+      }
       case "managed":
-        if (change.isManaged) maps.managed.set(dotted(change.address), 1);
-        else maps.managed.delete(dotted(change.address));
+        if (change.isManaged) maps.managed.set(textOf(change.address), 1);
+        else maps.managed.delete(textOf(change.address));
         return;
       case "age": {
         const olderNs = BigInt(Math.round(change.seconds * 1e9));
@@ -80,7 +88,7 @@ export class Tables {
     const lines = (table: Maps["flows"], isProven: boolean): string[] =>
       table.entries().map(([key, { slot, state, role, seen, domain_syn }]) => {
         const id = flowId({
-          remote: undotted(key.remote),
+          remote: hexOf(key.remote),
           remotePort: key.remote_port,
           localPort: key.local_port,
           protocol: key.protocol,
@@ -94,7 +102,7 @@ export class Tables {
   #heard(world: World): string | undefined {
     const real = new Set<string>();
     for (const [{ peer, tag, version, advertisement }] of this.#maps.heard.entries()) {
-      real.add(`${undotted(peer)} ${tag} ${version} ${advertisement}`);
+      real.add(`${hexOf(peer)} ${tag} ${version} ${advertisement}`);
     }
     return firstDifference("mark heard", real, world.heard);
   }
@@ -139,7 +147,8 @@ function entryOf(slot: Slot): Parameters<typeof occupy>[2] {
   return {
     ifindex: slot.ifindex,
     version: slot.version,
-    management: dotted(slot.management),
+    management: textOf(slot.management),
+    management6: textOf(slot.management6),
     tag: slot.tag,
     link: 2,
     pad: undefined,
@@ -149,10 +158,10 @@ function entryOf(slot: Slot): Parameters<typeof occupy>[2] {
   };
 }
 
-export function dotted(address: number): string {
-  return [24, 16, 8, 0].map((shift) => (address >>> shift) & 0xff).join(".");
+function textOf(address: string): string {
+  return formatIp(Buffer.from(address, "hex"));
 }
 
-export function undotted(address: string): number {
-  return address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
+function hexOf(address: string): string {
+  return parseIp(address).toString("hex");
 }

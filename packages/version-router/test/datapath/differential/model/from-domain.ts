@@ -2,7 +2,17 @@
 import * as frames from "./frame.ts";
 import { ACK, SYN } from "./frame.ts";
 import { follow, isLiveDatagramFlow, isOver, mayReplace, startFlow } from "./flows.ts";
+import {
+  addressAt,
+  bytesOf,
+  isLinkLocal6,
+  isManagement6,
+  isMulticast6,
+  isPrivate4,
+  isReserved6,
+} from "./address.ts";
 import { quotedFlow } from "./icmp.ts";
+import { answerSolicitation } from "./neighbour.ts";
 import { GATEWAY, PROTOCOL } from "./world.ts";
 import type { Ip, Outcome, Tcp, Udp } from "./frame.ts";
 import type { Flow, FlowKey, Port, Slot, World } from "./world.ts";
@@ -32,20 +42,46 @@ class FromDomain {
     const frame = this.#frame;
     const type = frames.ethertype(frame);
     if (type === frames.ETHERTYPE.arp) return this.#answerArp();
-    if (type === frames.ETHERTYPE.ipv6) return this.#drop("ipv6");
-    if (type !== frames.ETHERTYPE.ip) return this.#drop("other_protocol");
+    const isV6 = type === frames.ETHERTYPE.ipv6;
+    if (!isV6 && type !== frames.ETHERTYPE.ip) return this.#drop("other_protocol");
+    if (isV6 && this.#world.address6 === undefined) return this.#drop("ipv6");
     const ip = frames.readIp(frame);
-    const isWhole = ip !== undefined && ip.isPlain && ip.totalBytes + 14 <= frame.length;
-    if (!isWhole || ip.totalBytes < leastBytes(ip.protocol)) return this.#drop("malformed");
+    if (ip === undefined || !ip.isWhole) return this.#drop("malformed");
+    return (isV6 ? this.#refuse6(ip) : this.#refuse4(ip)) ?? this.#go(ip);
+  }
+
+  /** Undefined: it may go on. */
+  #refuse4(ip: Ip): Outcome | undefined {
+    if (ip.l4Bytes < leastBytes(ip.protocol)) return this.#drop("malformed");
     if (ip.from !== this.#world.address) return this.#drop("spoofed");
     if (ip.isFragment) return this.#drop("fragment");
     if (ip.to === GATEWAY) return this.#toStack(ip, "to_host");
-    if (isPrivate(ip.to) || ip.to === this.#world.address) return this.#drop("private_address");
+    if (isPrivate4(ip.to) || ip.to === this.#world.address) return this.#drop("private_address");
+    return undefined;
+  }
+
+  #refuse6(ip: Ip): Outcome | undefined {
+    const own = this.#world.address6 ?? "";
+    if (isMulticast6(ip.to) || isLinkLocal6(ip.to)) {
+      const isIcmp = ip.protocol === PROTOCOL.icmp6;
+      const answer = isIcmp ? answerSolicitation(this.#frame, own, this.#slot.hostMac) : undefined;
+      return answer === undefined ? this.#drop("private_address") : { action: "redirect", frame: answer };
+    }
+    if (ip.from !== own) return this.#drop("spoofed");
+    if (ip.isFragment) return this.#drop("fragment");
+    if (ip.hasExtension) return this.#drop("extension_header");
+    if (ip.l4Bytes < (ip.protocol === PROTOCOL.icmp6 ? 8 : leastBytes(ip.protocol)))
+      return this.#drop("malformed");
+    if (isReserved6(ip.to) || isManagement6(ip.to) || ip.to === own) return this.#drop("private_address");
+    return undefined;
+  }
+
+  #go(ip: Ip): Outcome {
     if (ip.protocol === PROTOCOL.tcp) return this.#tcp(ip);
     if (ip.protocol === PROTOCOL.udp) return this.#udp(ip);
-    if (ip.protocol === PROTOCOL.icmp) {
-      const flow = quotedFlow(this.#world, frame, "domain");
-      if (flow?.slot === this.#number) return this.#toUplink(frame, "icmp_error");
+    if (ip.protocol === (ip.isV6 ? PROTOCOL.icmp6 : PROTOCOL.icmp)) {
+      const flow = quotedFlow(this.#world, this.#frame, ip, "domain");
+      if (flow?.slot === this.#number) return this.#toUplink(this.#frame, "icmp_error");
     }
     return this.#toStack(ip, "translated");
   }
@@ -53,20 +89,20 @@ class FromDomain {
   #answerArp(): Outcome {
     const frame = this.#frame;
     const isQuestion =
-      frame.length >= 42 && frame.readUInt16BE(20) === 1 && frame.readUInt32BE(38) === GATEWAY;
+      frame.length >= 42 && frame.readUInt16BE(20) === 1 && addressAt(frame, 38, 4) === GATEWAY;
     if (!isQuestion) return { action: "drop", frame };
     const answer = frames.withMacs(frame, frame.subarray(6, 12), this.#slot.hostMac);
     answer.writeUInt16BE(2, 20);
     frame.copy(answer, 32, 22, 28);
     frame.copy(answer, 38, 28, 32);
     this.#slot.hostMac.copy(answer, 22);
-    answer.writeUInt32BE(GATEWAY, 28);
+    bytesOf(GATEWAY, false).copy(answer, 28);
     return { action: "redirect", frame: answer };
   }
 
   #udp(ip: Ip): Outcome {
     const udp = frames.readUdp(this.#frame, ip);
-    if (udp === undefined || udp.bytes + 20 !== ip.totalBytes) return this.#drop("malformed");
+    if (udp === undefined || udp.bytes !== ip.l4Bytes || udp.lacksSum) return this.#drop("malformed");
     const from = this.#world.port(PROTOCOL.udp, udp.from);
     const isManaged = this.#world.managed.has(ip.to);
     const isPeers = this.#isPeer(from) || this.#isPeer(this.#world.port(PROTOCOL.udp, udp.to));
@@ -80,8 +116,8 @@ class FromDomain {
   #peerDatagram(ip: Ip, isManaged: boolean): Outcome {
     if (!isManaged) return this.#drop("unmanaged");
     if (this.#gsoSize > 0) return this.#drop("offloaded");
-    if (ip.totalBytes + frames.MARK_BYTES > this.#world.uplinkMtu) return this.#drop("too_big");
-    return this.#toUplink(frames.withUdpMark(this.#frame, this.#slot, this.#advertised), "marked");
+    if (ip.headerBytes + ip.l4Bytes + frames.MARK_BYTES > this.#world.uplinkMtu) return this.#drop("too_big");
+    return this.#toUplink(frames.withUdpMark(this.#frame, ip, this.#slot, this.#advertised), "marked");
   }
 
   #clientDatagram(ip: Ip, udp: Udp): Outcome {
@@ -94,49 +130,48 @@ class FromDomain {
   }
 
   #tcp(ip: Ip): Outcome {
-    const tcp = frames.readTcp(this.#frame);
-    if (tcp === undefined || tcp.isAbsurd || 20 + tcp.headerBytes > ip.totalBytes)
-      return this.#drop("malformed");
+    const tcp = frames.readTcp(this.#frame, ip);
+    if (tcp === undefined || tcp.isAbsurd || tcp.headerBytes > ip.l4Bytes) return this.#drop("malformed");
     const isSyn = (tcp.flags & SYN) !== 0;
-    if (isSyn && frames.tcpMark(this.#frame, tcp) !== undefined) return this.#drop("spoofed");
+    if (isSyn && frames.tcpMark(this.#frame, ip, tcp) !== undefined) return this.#drop("spoofed");
     const key = { remote: ip.to, remotePort: tcp.to, localPort: tcp.from, protocol: PROTOCOL.tcp };
     const flow = this.#world.flow(key);
     const from = this.#world.port(PROTOCOL.tcp, tcp.from);
     const isToPeers = this.#isPeer(this.#world.port(PROTOCOL.tcp, tcp.to));
     const opens = isSyn && (tcp.flags & ACK) === 0;
     const opensToPeer = opens && isToPeers;
-    if (opensToPeer && mayReplace(this.#world, flow, this.#number)) return this.#open(key, tcp);
-    if (flow?.slot === this.#number) return this.#ofFlow(flow, tcp);
+    if (opensToPeer && mayReplace(this.#world, flow, this.#number)) return this.#open(ip, key, tcp);
+    if (flow?.slot === this.#number) return this.#ofFlow(ip, flow, tcp);
     if (flow !== undefined && (opensToPeer || !isOver(this.#world, flow)))
-      return this.#reset(tcp, "tuple_in_use");
+      return this.#reset(ip, tcp, "tuple_in_use");
     if (isToPeers || this.#isPeer(from) || (this.#isClient(from) && !opens))
-      return this.#reset(tcp, "no_flow");
+      return this.#reset(ip, tcp, "no_flow");
     return this.#toStack(ip, "translated");
   }
 
-  #open(key: FlowKey, tcp: Tcp): Outcome {
+  #open(ip: Ip, key: FlowKey, tcp: Tcp): Outcome {
     const isPlain = this.#allowsUnmanaged && !this.#world.managed.has(key.remote);
-    const outcome = isPlain ? this.#toUplink(this.#frame, "client_out") : this.#mark(tcp);
-    const isSent = outcome.frame.readUInt32BE(30) === key.remote;
+    const outcome = isPlain ? this.#toUplink(this.#frame, "client_out") : this.#mark(ip, tcp);
+    const isSent = frames.readIp(outcome.frame)?.to === key.remote;
     if (isSent)
       startFlow(this.#world, key, this.#number, isPlain ? "client" : "peer").domainSyn = tcp.sequence;
     return outcome;
   }
 
-  #ofFlow(flow: Flow, tcp: Tcp): Outcome {
-    if (flow.state === "refused") return this.#reset(tcp, "reset");
+  #ofFlow(ip: Ip, flow: Flow, tcp: Tcp): Outcome {
+    if (flow.state === "refused") return this.#reset(ip, tcp, "reset");
     if (flow.state === "reset") {
       flow.state = "refused";
-      return this.#toUplink(frames.asReset(this.#frame), "reset");
+      return this.#toUplink(frames.asReset(this.#frame, ip), "reset");
     }
     follow(this.#world, flow, tcp, "domain");
     if (flow.role === "client") return this.#toUplink(this.#frame, "client_out");
-    return tcp.flags & SYN ? this.#mark(tcp) : this.#toUplink(this.#frame, "peer_tcp_out");
+    return tcp.flags & SYN ? this.#mark(ip, tcp) : this.#toUplink(this.#frame, "peer_tcp_out");
   }
 
-  #mark(tcp: Tcp): Outcome {
-    const marked = frames.withTcpMark(this.#frame, tcp, this.#slot, this.#advertised);
-    return marked === undefined ? this.#reset(tcp, "no_room") : this.#toUplink(marked, "marked");
+  #mark(ip: Ip, tcp: Tcp): Outcome {
+    const marked = frames.withTcpMark(this.#frame, ip, tcp, this.#slot, this.#advertised);
+    return marked === undefined ? this.#reset(ip, tcp, "no_room") : this.#toUplink(marked, "marked");
   }
 
   get #advertised(): number {
@@ -170,27 +205,23 @@ class FromDomain {
   }
 
   #toStack(ip: Ip, verdict: string): Outcome {
-    const frame = frames.withAddress(this.#frame, ip.protocol, 26, this.#slot.management);
+    const { management, management6 } = this.#slot;
+    const frame = frames.withAddress(this.#frame, ip, "from", ip.isV6 ? management6 : management);
     if (frame === undefined) return this.#drop("kernel_error");
     this.#count(verdict, frame);
     return { action: "pass", frame };
   }
 
   /** A reset is never answered by one. */
-  #reset(tcp: Tcp, verdict: string): Outcome {
+  #reset(ip: Ip, tcp: Tcp, verdict: string): Outcome {
     if (tcp.flags & frames.RST) return this.#drop(verdict);
-    const frame = frames.resetFor(this.#frame, tcp);
+    const frame = frames.resetFor(this.#frame, ip, tcp);
     this.#count(verdict, frame);
     return { action: "redirect", frame };
   }
 }
 
+/** Of layer 4. */
 function leastBytes(protocol: number): number {
-  return protocol === PROTOCOL.tcp ? 40 : protocol === PROTOCOL.udp ? 28 : 20;
-}
-
-/** 0/8, 127/8, 169.254/16, multicast, broadcast. */
-function isPrivate(address: number): boolean {
-  const first = address >>> 24;
-  return first === 0 || first === 127 || first >= 224 || address >>> 16 === 0xa9fe;
+  return protocol === PROTOCOL.tcp ? 20 : protocol === PROTOCOL.udp ? 8 : 0;
 }

@@ -1,13 +1,17 @@
 /** What the programs know: the model's own picture of the maps, in which flows and counters change as packets pass. */
 
-export const GATEWAY = 0xa9fe0101;
-export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17 } as const;
+import { mapped } from "./address.ts";
+
+export const GATEWAY = mapped(0xa9fe0101);
+export const GATEWAY6 = "fe800000000000000000000000000001";
+export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, icmp6: 58 } as const;
 
 export interface Slot {
   readonly ifindex: number;
   readonly version: number;
   readonly tag: number;
-  readonly management: number;
+  readonly management: string;
+  readonly management6: string;
   readonly guestMac: Buffer;
   readonly hostMac: Buffer;
 }
@@ -48,20 +52,22 @@ export interface Count {
 }
 
 export interface FlowKey {
-  readonly remote: number;
+  readonly remote: string;
   readonly remotePort: number;
   readonly localPort: number;
   readonly protocol: number;
 }
 
 export class World {
-  address = 0;
+  address = "";
+  /** Undefined: the node has none. */
+  address6: string | undefined;
   uplinkMtu = 0;
   nowS = 0;
   readonly slots = new Map<number, Slot>();
   readonly ports = new Map<string, Port>();
   readonly services = new Map<number, Service>();
-  readonly managed = new Set<number>();
+  readonly managed = new Set<string>();
   readonly flows = new Map<string, Flow>();
   /** `peer tag version advertisement` of each mark that taught something. */
   readonly heard = new Set<string>();
@@ -107,6 +113,7 @@ export function flowId(key: FlowKey): string {
 }
 
 export function flowKeyOf(id: string): FlowKey {
-  const [remote = 0, remotePort = 0, localPort = 0, protocol = 0] = id.split(" ").map(Number);
+  const [remote = "", ...numbers] = id.split(" ");
+  const [remotePort = 0, localPort = 0, protocol = 0] = numbers.map(Number);
   return { remote, remotePort, localPort, protocol };
 }
