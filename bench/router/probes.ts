@@ -12,8 +12,10 @@ import { parseApacheBench, parseIperf, parsePingPong } from "./programs.ts";
 import type { IperfFigures } from "./programs.ts";
 
 export interface ProbeSize {
-  /** How long each run lasts; iperf3 takes whole seconds. */
+  /** How long each run lasts; iperf3 and ab take whole seconds. */
   readonly seconds: number;
+  /** The same for round trips, which take less: thousands go into half a second. */
+  readonly roundTripsMs: number;
 }
 
 const CONCURRENT_CONNECTIONS = 16;
@@ -32,8 +34,6 @@ const SERVER_SIDE = [
   `${availableParallelism() - 1}`,
 ] as const;
 const PING_PONG = join(import.meta.dirname, "ping-pong.js");
-/** Half the time of the others gives thousands of them already. */
-const ROUND_TRIP_MS_PER_SECOND = 500;
 /** What a run may take beyond its length before it counts as failed. */
 const PATIENCE_MS = 20_000;
 
@@ -102,7 +102,11 @@ function connections(_: Namespaces, { seconds }: ProbeSize): Probe<Path> {
   };
 }
 
-function roundTrips(namespaces: Namespaces, { seconds }: ProbeSize, protocol: "udp" | "tcp"): Probe<Path> {
+function roundTrips(
+  namespaces: Namespaces,
+  { seconds, roundTripsMs }: ProbeSize,
+  protocol: "udp" | "tcp",
+): Probe<Path> {
   const name = `${protocol.toUpperCase()} round trip`;
   const port = protocol === "udp" ? UDP_ECHO : TCP_ECHO;
   return {
@@ -124,13 +128,7 @@ function roundTrips(namespaces: Namespaces, { seconds }: ProbeSize, protocol: "u
       ]);
       try {
         await untilListening(path.domains[1], protocol, port);
-        const what = [
-          protocol,
-          `${port}`,
-          path.target,
-          `${MESSAGE_BYTES}`,
-          `${seconds * ROUND_TRIP_MS_PER_SECOND}`,
-        ];
+        const what = [protocol, `${port}`, path.target, `${MESSAGE_BYTES}`, `${roundTripsMs}`];
         const command = [...CLIENT_SIDE, ...program, "ask", ...what];
         const { p50, p99 } = parsePingPong(await ask(path, command, signal, seconds));
         return [p50, p99];

@@ -21,7 +21,7 @@ export async function startRouter(
     ...TCP_PORTS.map((port) => `tcp/${port}` as const),
     ...UDP_PORTS.map((port) => `udp/${port}` as const),
   ];
-  for (const [index, node] of nodes.entries()) {
+  const starts = nodes.map(async (node, index) => {
     const config: NodeConfig = {
       kind,
       uplink: "uplink",
@@ -34,7 +34,8 @@ export async function startRouter(
     mkdirSync(config.stateDirectory, { recursive: true });
     const link = await startDataPath(namespaces, node, config);
     await plug(node, domains[index] ?? "", link);
-  }
+  });
+  await Promise.all(starts);
 }
 
 /** Resolves with the domain's link when the data path is set up; it goes with the namespaces. */
