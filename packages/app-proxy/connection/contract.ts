@@ -143,7 +143,10 @@ export type ConnectionEvent =
   | { readonly kind: "drain" }
   | { readonly kind: "tick" };
 
-/** What the core asks of the shell, in order. The shell must not call the core back before `emit` returns. */
+/**
+ * What the core asks of the shell, in order. The shell must not call the core back before `emit` returns. It may say at
+ * once that the bytes of a write have left the process; then no event says so.
+ */
 export type ConnectionAction =
   | { readonly kind: "client-write"; readonly chunks: readonly Buffer[] }
   | { readonly kind: "client-end" }

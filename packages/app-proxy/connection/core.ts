@@ -5,7 +5,7 @@
  * is ended, and what a deadline does is decided here; what the bytes mean is decided by the handlers.
  */
 import type { ConnectionEvent } from "./contract.ts";
-import { deadlinesOf, type Deadline } from "./deadlines.ts";
+import { deadlinesOf, earliestDeadlineMs, type Deadline } from "./deadlines.ts";
 import { breakLink, finish, finishWhenDone, loseClient, reportEnds } from "./ends.ts";
 import { HandlerConnection } from "./facade.ts";
 import type { Inlet } from "./inlet.ts";
@@ -175,39 +175,38 @@ export class ConnectionCore {
   /** A sender is read while its handler wants more, and up to the high water mark while the handler may not run. */
   #control(): void {
     const state = this.#state;
-    const { client, highWaterBytes } = { client: state.client, highWaterBytes: state.limits.highWaterBytes };
-    const wants = (inlet: Inlet, blocked: boolean): boolean =>
-      inlet.buffer.length < highWaterBytes || (inlet.quiet && !blocked);
-    const wantClient = client.endAsked || wants(state.inlet, state.congested());
+    const { client } = state;
+    const wantClient = client.endAsked || this.#wants(state.inlet, state.congested());
     if (wantClient !== client.reading && !client.ended) {
       client.reading = wantClient;
       state.emit({ kind: "client-read", on: wantClient });
     }
     for (const link of state.links.all()) {
-      const want = wants(link.inlet, state.clientFull());
+      const want = this.#wants(link.inlet, state.clientFull());
       if (want === link.reading || link.over !== undefined) continue;
       link.reading = want;
       state.emit({ kind: "server-read", link: link.id, on: want });
     }
   }
 
-  #deadlines(): Deadline[] {
-    return deadlinesOf(this.#state, this.#state.links.all());
+  #wants(inlet: Inlet, blocked: boolean): boolean {
+    return inlet.buffer.length < this.#state.limits.highWaterBytes || (inlet.quiet && !blocked);
   }
 
   #arm(): void {
-    let atMs = this.#state.timers.earliestMs;
-    for (const deadline of this.#deadlines()) atMs = Math.min(atMs, deadline.atMs);
+    const state = this.#state;
+    const atMs = Math.min(state.timers.earliestMs, earliestDeadlineMs(state, state.links.all()));
     if (atMs >= this.#wakeAtMs) return;
     this.#wakeAtMs = atMs;
-    this.#state.emit({ kind: "wake-at", atMs });
+    state.emit({ kind: "wake-at", atMs });
   }
 
   #tick(): void {
-    const now = this.#state.now();
-    this.#state.timers.run(now);
-    for (const deadline of this.#deadlines())
-      if (deadline.atMs <= now && !this.#state.over) this.#expire(deadline);
+    const state = this.#state;
+    const now = state.now();
+    state.timers.run(now);
+    for (const deadline of deadlinesOf(state, state.links.all()))
+      if (deadline.atMs <= now && !state.over) this.#expire(deadline);
   }
 
   #expire(deadline: Deadline): void {

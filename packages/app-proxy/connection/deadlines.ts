@@ -32,30 +32,44 @@ export interface DeadlineState {
 }
 
 export function deadlinesOf(state: DeadlineState, links: readonly ServerLink[]): Deadline[] {
-  const { client, inlet, limits, inFlight, activeAtMs } = state;
   const found: Deadline[] = [];
+  eachDeadline(state, links, (what, atMs, link) => {
+    found.push({ what, atMs, link } as Deadline);
+  });
+  return found;
+}
+
+/** Infinity when there is none. Asked for after every event, so it makes no objects. */
+export function earliestDeadlineMs(state: DeadlineState, links: readonly ServerLink[]): number {
+  let earliestMs = Infinity;
+  eachDeadline(state, links, (_what, atMs) => {
+    if (atMs < earliestMs) earliestMs = atMs;
+  });
+  return earliestMs;
+}
+
+function eachDeadline(
+  state: DeadlineState,
+  links: readonly ServerLink[],
+  found: (what: Deadline["what"], atMs: number, link?: ServerLink) => void,
+): void {
+  const { client, inlet, limits, inFlight, activeAtMs } = state;
   // A client that is gone cannot be answered; what is in flight for it gets no longer than this.
-  if (inFlight === 0 || client.lost) found.push({ what: "idle", atMs: activeAtMs + limits.idleTimeoutMs });
-  if (client.queuedBytes > 0)
-    found.push({ what: "client-stalled", atMs: client.progressAtMs + limits.stallTimeoutMs });
+  if (inFlight === 0 || client.lost) found("idle", activeAtMs + limits.idleTimeoutMs);
+  if (client.queuedBytes > 0) found("client-stalled", client.progressAtMs + limits.stallTimeoutMs);
   if (client.endAsked) {
-    if (client.queuedBytes === 0)
-      found.push({ what: "linger", atMs: client.endAskedAtMs + limits.lingerTimeoutMs });
+    if (client.queuedBytes === 0) found("linger", client.endAskedAtMs + limits.lingerTimeoutMs);
   } else {
     if (inlet.messageSinceMs !== undefined && inlet.quiet && !client.ended) {
-      found.push({ what: "message", atMs: inlet.messageSinceMs + limits.messageTimeoutMs });
+      found("message", inlet.messageSinceMs + limits.messageTimeoutMs);
     }
     if (state.draining && inFlight === 0 && inlet.buffer.length === 0) {
-      found.push({ what: "drain-quiet", atMs: activeAtMs + limits.drainQuietMs });
+      found("drain-quiet", activeAtMs + limits.drainQuietMs);
     }
   }
   for (const link of links) {
     if (link.lost) continue;
-    if (!link.connected)
-      found.push({ what: "connect", atMs: link.openedAtMs + limits.connectTimeoutMs, link });
-    else if (queuedBytes(link) > 0) {
-      found.push({ what: "server-stalled", atMs: link.progressAtMs + limits.stallTimeoutMs, link });
-    }
+    if (!link.connected) found("connect", link.openedAtMs + limits.connectTimeoutMs, link);
+    else if (queuedBytes(link) > 0) found("server-stalled", link.progressAtMs + limits.stallTimeoutMs, link);
   }
-  return found;
 }

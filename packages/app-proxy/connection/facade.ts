@@ -58,7 +58,7 @@ export class HandlerConnection implements Connection {
     if (this.state.over || client.lost || client.endAsked || bytes === 0) return;
     if (client.queuedBytes === 0) client.progressAtMs = this.now();
     client.queuedBytes += bytes;
-    this.state.emit({ kind: "client-write", chunks });
+    if (this.state.emit({ kind: "client-write", chunks })) client.queuedBytes -= bytes;
     this.#active();
   }
 

@@ -6,7 +6,8 @@ import { newLink, queuedBytes, type ServerLink } from "./server-link.ts";
 
 export interface ServerLinksOptions {
   now(): number;
-  emit(action: ConnectionAction): void;
+  /** Returns whether the action was a write that is done already. */
+  emit(action: ConnectionAction): boolean;
   newId(): number;
   newInlet(version: number): Inlet;
 }
@@ -14,6 +15,8 @@ export interface ServerLinksOptions {
 export class ServerLinks {
   readonly #options: ServerLinksOptions;
   readonly #byVersion = new Map<number, ServerLink>();
+  /** The links as a list, made anew when they change: it is gone through several times per event. */
+  #list: readonly ServerLink[] = [];
 
   constructor(options: ServerLinksOptions) {
     this.#options = options;
@@ -23,9 +26,9 @@ export class ServerLinks {
     return this.#byVersion.size;
   }
 
-  /** A copy: links may go while it is gone through. */
-  all(): ServerLink[] {
-    return [...this.#byVersion.values()];
+  /** Stays as it is when links come or go, so it may be gone through meanwhile. */
+  all(): readonly ServerLink[] {
+    return this.#list;
   }
 
   get(version: number): ServerLink | undefined {
@@ -33,8 +36,7 @@ export class ServerLinks {
   }
 
   byId(id: number): ServerLink | undefined {
-    for (const link of this.#byVersion.values()) if (link.id === id) return link;
-    return undefined;
+    return this.#list.find((link) => link.id === id);
   }
 
   has(link: ServerLink): boolean {
@@ -42,8 +44,7 @@ export class ServerLinks {
   }
 
   someFull(highWaterBytes: number): boolean {
-    for (const link of this.#byVersion.values())
-      if (!link.background && queuedBytes(link) >= highWaterBytes) return true;
+    for (const link of this.#list) if (!link.background && queuedBytes(link) >= highWaterBytes) return true;
     return false;
   }
 
@@ -78,6 +79,7 @@ export class ServerLinks {
   remove(link: ServerLink): void {
     if (!this.has(link)) return;
     this.#byVersion.delete(link.version);
+    this.#list = [...this.#byVersion.values()];
     this.#options.emit({ kind: "server-close", link: link.id });
   }
 
@@ -89,13 +91,14 @@ export class ServerLinks {
     const options = this.#options;
     const link = newLink(options.newId(), version, options.newInlet(version), options.now());
     this.#byVersion.set(version, link);
+    this.#list = [...this.#byVersion.values()];
     options.emit({ kind: "open", link: link.id, version });
     return link;
   }
 
   #send(link: ServerLink, chunks: readonly Buffer[], bytes: number): void {
     link.sentBytes += bytes;
-    this.#options.emit({ kind: "server-write", link: link.id, chunks });
+    if (this.#options.emit({ kind: "server-write", link: link.id, chunks })) link.writtenBytes += bytes;
   }
 
   #sendEnd(link: ServerLink): void {

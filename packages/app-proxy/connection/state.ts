@@ -14,8 +14,8 @@ export interface CoreOptions {
   readonly limits: ConnectionLimits;
   /** Milliseconds, never going back. */
   now(): number;
-  /** Gets each action in order; must not call the core back before it returns. */
-  emit(action: ConnectionAction): void;
+  /** Gets each action in order; must not call the core back before it returns. True: a write is done already. */
+  emit(action: ConnectionAction): boolean | void;
   /** Told of each request that starts; the returned function of its end. */
   trackRequest?(): () => void;
 }
@@ -63,7 +63,7 @@ export class ConnectionState {
     this.inlet = this.#newInlet((buffer) => handlers.handleRequest(clientVersion, buffer, connection));
     this.links = new ServerLinks({
       now: () => options.now(),
-      emit: (action) => options.emit(action),
+      emit: (action) => this.emit(action),
       newId: () => this.#nextId++,
       newInlet: (version) => this.#newInlet((buffer) => handlers.handleReply(version, buffer, connection)),
     });
@@ -77,8 +77,9 @@ export class ConnectionState {
     return this.options.now();
   }
 
-  emit(action: ConnectionAction): void {
-    this.options.emit(action);
+  /** Returns whether the action was a write that is done already. */
+  emit(action: ConnectionAction): boolean {
+    return this.options.emit(action) === true;
   }
 
   clientFull(): boolean {

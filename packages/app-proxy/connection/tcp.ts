@@ -58,7 +58,7 @@ export class TcpConnection {
     this.#options.socket.destroy();
   }
 
-  #perform(action: ConnectionAction): void {
+  #perform(action: ConnectionAction): boolean | void {
     const { socket } = this.#options;
     switch (action.kind) {
       case "client-write":
@@ -83,7 +83,7 @@ export class TcpConnection {
     }
   }
 
-  #performOnServer(action: Extract<ConnectionAction, { readonly kind: `server-${string}` }>): void {
+  #performOnServer(action: Extract<ConnectionAction, { readonly kind: `server-${string}` }>): boolean | void {
     const server = this.#servers.get(action.link);
     if (server === undefined) return;
     switch (action.kind) {
@@ -139,15 +139,25 @@ function now(): number {
   return performance.now();
 }
 
-/** Writes all chunks in one system call; `written` is told when they have left the process. */
-function write(socket: net.Socket, chunks: readonly Buffer[], written: (bytes: number) => void): void {
+/**
+ * Writes all chunks in one system call. Returns whether they have left the process, as nearly always; if not, `written`
+ * is told when they have.
+ */
+function write(socket: net.Socket, chunks: readonly Buffer[], written: (bytes: number) => void): boolean {
   const last = chunks.length - 1;
-  const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-  const done = (error?: Error | null): void => {
-    // After an error "close" follows.
-    if (error === undefined || error === null) written(bytes);
-  };
+  let bytes = 0;
+  let gone = false;
   if (last > 0) socket.cork();
-  chunks.forEach((chunk, index) => (index === last ? socket.write(chunk, done) : socket.write(chunk)));
+  for (const [index, chunk] of chunks.entries()) {
+    bytes += chunk.length;
+    if (index < last) socket.write(chunk);
+    else
+      socket.write(chunk, (error) => {
+        // After an error "close" follows.
+        if (!gone && (error === undefined || error === null)) written(bytes);
+      });
+  }
   if (last > 0) socket.uncork();
+  gone = socket.writableLength === 0;
+  return gone;
 }
