@@ -43,7 +43,7 @@ export function serveHttp(registers, port) {
   return { drain, close: () => server.close() };
 }
 
-function answer(registers, { method, url, headers }, body) {
+export function answer(registers, { method, url, headers }, body) {
   if (url === "/health") return { status: 200, text: "ok" };
   if (url === "/export") return { status: 200, text: exportOf(registers) };
   if (!url.startsWith("/registers/")) return { status: 404 };

@@ -1,0 +1,76 @@
+/**
+ * Any order of events in a live upgrade is linearizable with the proxy of the release, also when it dies; writing to all
+ * versions and reading the newest is not, which is why the release has another policy.
+ */
+import fc from "fast-check";
+import t from "tap";
+import type { ProxyFactory } from "@version-manager/app-proxy";
+import { check } from "../../linearizability/check.ts";
+import { randomFrom } from "../linearizability/simulated.ts";
+import { Scene, type Registers, type SceneOptions, type Version } from "./in-memory.ts";
+
+const load = async <Module>(path: string): Promise<Module> =>
+  (await import(new URL(`../../registers/${path}`, import.meta.url).href)) as Module;
+
+const versions = await Promise.all(
+  [1, 2].map(async (number) => ({
+    ...(await load<{ Registers: new (directory: string) => Registers }>(`v${number}/registers.js`)),
+    ...(await load<Pick<Version, "answer">>(`v${number}/http.js`)),
+  })),
+);
+const { default: proxy } = await load<{ default: ProxyFactory }>("v2/proxy/http.js");
+
+let scenes = 0;
+
+/** What may happen in a scene; without a word everything does. */
+type Events = Pick<SceneOptions, "direct" | "deaths" | "compares">;
+
+async function play(seed: number, factory: ProxyFactory, directory: string, events: Events = {}) {
+  const [first, second] = versions.map(({ Registers, answer }, index) => {
+    scenes += 1;
+    return { registers: new Registers(`${directory}/${index}-${scenes}`), answer };
+  }) as [Version, Version];
+  const random = randomFrom(seed);
+  const scene = new Scene({ versions: { 1: first, 2: second }, proxy: factory, random, ...events });
+  const history = await scene.play();
+  return { scene, verdict: check(history), history };
+}
+
+t.test("the oldest decides: linearizable in any order", { timeout: 100_000 }, async (t) => {
+  const directory = t.testdir();
+  const sums = { operations: 0, lost: 0 };
+  await fc.assert(
+    fc.asyncProperty(fc.integer(), async (seed) => {
+      const { scene, verdict, history } = await play(seed, proxy, directory);
+      if (verdict.verdict !== "linearizable") throw new Error(JSON.stringify(verdict.faults));
+      if (scene.faults.length > 0) throw new Error(JSON.stringify(scene.faults));
+      sums.operations += history.length;
+      sums.lost += scene.lost;
+    }),
+    { numRuns: 150 },
+  );
+  t.ok(sums.operations > 5_000 && sums.lost > 150, JSON.stringify(sums));
+});
+
+const usual: ProxyFactory = ({ createHttpProxy }) => createHttpProxy();
+
+/** How many of some scenes are not linearizable with the usual policies. */
+async function wrongOnes(directory: string, events: Events): Promise<number> {
+  let wrong = 0;
+  for (let seed = 0; seed < 40; seed += 1) {
+    const { verdict } = await play(seed, usual, directory, events);
+    if (verdict.verdict !== "linearizable") wrong += 1;
+  }
+  return wrong;
+}
+
+t.test("writing to all and reading the newest", { timeout: 100_000 }, async (t) => {
+  const directory = t.testdir();
+  t.equal(
+    await wrongOnes(directory, { direct: false, deaths: false }),
+    0,
+    "is linearizable while the proxy lives",
+  );
+  t.ok((await wrongOnes(directory, { direct: false })) > 0, "is not when it dies");
+  t.ok((await wrongOnes(directory, { deaths: false })) > 0, "is not beside clients past the proxy");
+});
