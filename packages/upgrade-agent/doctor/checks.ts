@@ -1,5 +1,5 @@
 /** Judges the facts of a machine. Pure: the same facts give the same report. */
-import type { RouterErrorCode } from "@version-manager/version-router";
+import type { ProbeResult, RouterErrorCode } from "@version-manager/version-router";
 import type { AgentErrorCode } from "../errors.ts";
 import { FEATURES } from "./facts.ts";
 import type { Facts, Feature } from "./facts.ts";
@@ -127,6 +127,34 @@ function kernelChecks(facts: Facts): Check[] {
   return [release, btf, all];
 }
 
+/** Want of root has a check of its own. */
+function lacksOf({ missing }: ProbeResult): string[] {
+  return missing.filter(({ what }) => what !== "root").map(({ what, mend }) => `${what} (${mend})`);
+}
+
+function dataPathCheck({ dataPaths, routerSays }: Facts): Check {
+  const kernel = lacksOf(dataPaths.kernel);
+  const relay = lacksOf(dataPaths.relay);
+  const chosen = kernel.length === 0 ? "kernel" : "relay";
+  const reason =
+    chosen === "kernel" ? "this machine can carry it" : `the kernel's lacks ${kernel.join(", ")}`;
+  const found =
+    routerSays === undefined
+      ? `${chosen}: ${reason}`
+      : `${routerSays.dataPath}, in use: ${routerSays.reason}`;
+  const ok = kernel.length === 0 || relay.length === 0;
+  return check("data path", ok && (routerSays?.dataPath ?? chosen) === "kernel", {
+    required: !ok,
+    needed: ok ? "the kernel's: the relay carries a third of it" : "the kernel's, or the relay",
+    found: ok ? found : `neither: the kernel's lacks ${kernel.join(", ")}; the relay ${relay.join(", ")}`,
+    mend:
+      kernel.length > 0
+        ? kernel.join("; ")
+        : 'set "dataPath": "kernel" in router.json, after "vm-router --destroy"',
+    ...(ok ? {} : { code: "E_NO_DATA_PATH" }),
+  });
+}
+
 function hypervisorCheck(facts: Facts): Check {
   const ok = facts.kvmDevice && facts.virtualizationFlag;
   const lacks = [
@@ -184,6 +212,7 @@ export function judge(facts: Facts): readonly Check[] {
     ...programChecks(facts),
     ...libvirtChecks(facts),
     ...kernelChecks(facts),
+    dataPathCheck(facts),
     ...roomChecks(facts),
     ...(facts.purpose === "node" ? [portCheck(facts)] : []),
     check("clock", facts.nowMs >= facts.builtAtMs, {

@@ -1,5 +1,7 @@
 /** What the doctor wants to know of a machine. Gathered by `gather.ts`, judged by `checks.ts`. */
 
+import type { ProbeResult } from "@version-manager/version-router";
+
 /** `node`: run the agent here; `testbed`: make nodes here, each with a libvirtd of its own. */
 export type Purpose = "node" | "testbed";
 
@@ -34,6 +36,10 @@ export interface Facts {
   readonly btf: boolean;
   /** Undefined when the probe needs root and there is none. */
   readonly features: FeatureResults | undefined;
+  /** What the router's own probes say; it takes the kernel's data path where it can, else the relay. */
+  readonly dataPaths: { readonly kernel: ProbeResult; readonly relay: ProbeResult };
+  /** What the router that runs here has chosen, and why; undefined while none answers. */
+  readonly routerSays: { readonly dataPath: string; readonly reason: string } | undefined;
   /** Programs that were looked for and are on the search path. */
   readonly programs: ReadonlySet<string>;
   /** libvirt's driver modules, `qemu`, `lxc`, `xen`, ….  */

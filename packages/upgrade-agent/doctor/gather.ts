@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { createSocket } from "node:dgram";
 import { connect, createServer } from "node:net";
+import { probeKernelDataPath, probeRelayDataPath, RouterClient } from "@version-manager/version-router";
 import { open } from "node:fs/promises";
 import { release } from "node:os";
 import { delimiter, dirname, join } from "node:path";
@@ -14,6 +15,7 @@ export interface GatherOptions {
   readonly purpose?: Purpose;
   readonly agentConfig?: string;
   readonly agentSocket?: string;
+  readonly routerSocket?: string;
   readonly libvirtSocket?: string;
   readonly stateDirectory?: string;
   /** Digest of the base image that domains would boot from. */
@@ -89,6 +91,16 @@ async function portsTaken(): Promise<string[]> {
   return taken;
 }
 
+/** Undefined when no router answers, or not to us. */
+async function routerSays(socket: string): Promise<Facts["routerSays"]> {
+  try {
+    const { dataPath, dataPathReason = "" } = await new RouterClient(socket, { timeoutMs: 5_000 }).status();
+    return { dataPath, reason: dataPathReason };
+  } catch {
+    return undefined;
+  }
+}
+
 /** Free space for root on the file system that holds `path`, or will hold it. */
 function freeMiB(path: string): number {
   if (!existsSync(path)) return freeMiB(dirname(path));
@@ -112,6 +124,8 @@ export async function gather(options: GatherOptions = {}): Promise<Facts> {
     kernelRelease: release(),
     btf: existsSync("/sys/kernel/btf/vmlinux"),
     features: uid === 0 ? await probeFeatures() : undefined,
+    dataPaths: { kernel: await probeKernelDataPath(), relay: await probeRelayDataPath() },
+    routerSays: await routerSays(options.routerSocket ?? "/run/version-manager/router.sock"),
     programs: programsFound(),
     libvirtDrivers: libvirtDrivers(),
     libvirtAnswers: await answers(options.libvirtSocket ?? "/run/libvirt/libvirt-sock"),

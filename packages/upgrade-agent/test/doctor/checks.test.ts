@@ -15,6 +15,8 @@ const healthy: Facts = {
   kernelRelease: "6.1.0-18-amd64",
   btf: true,
   features: Object.fromEntries(FEATURES.map((feature) => [feature, undefined])),
+  dataPaths: { kernel: { ok: true, missing: [] }, relay: { ok: true, missing: [] } },
+  routerSays: undefined,
   programs: new Set(PROGRAM_GROUPS.flatMap(({ programs }) => Object.keys(programs))),
   libvirtDrivers: new Set(["qemu", "lxc"]),
   libvirtAnswers: true,
@@ -58,6 +60,37 @@ void t.test("each lack has the code with which the product would fail", (t) => {
     t.ok(failure?.mend, code);
     t.strictSame(others, []);
   }
+  t.end();
+});
+
+void t.test("the data path: which one, why, and what would mend it", (t) => {
+  const lack = (what: string) => ({ ok: false, missing: [{ what, mend: `install ${what}` }] });
+  const can = healthy.dataPaths.kernel;
+  const said = (facts: Partial<Facts>) =>
+    judge({ ...healthy, ...facts }).find((check) => check.name === "data path");
+  t.match(said({}), { ok: true, found: "kernel: this machine can carry it" });
+  const routerSays = { dataPath: "kernel", reason: "the configuration names it" };
+  t.match(said({ routerSays }), { ok: true, found: "kernel, in use: the configuration names it" });
+  t.match(said({ dataPaths: { kernel: lack("BTF"), relay: can } }), {
+    ok: false,
+    required: false,
+    found: /^relay: .*BTF/,
+    mend: /install BTF/,
+  });
+  t.match(said({ routerSays: { dataPath: "relay", reason: "the configuration names it" } }), {
+    ok: false,
+    required: false,
+    found: /relay, in use/,
+    mend: /router\.json/,
+  });
+  t.match(said({ dataPaths: { kernel: lack("BTF"), relay: lack("nft") } }), {
+    ok: false,
+    required: true,
+    code: "E_NO_DATA_PATH",
+    found: /BTF.*nft/,
+  });
+  const notRoot = lack("root");
+  t.equal(said({ dataPaths: { kernel: notRoot, relay: notRoot } })?.ok, true, "root has its own check");
   t.end();
 });
 
