@@ -10,6 +10,7 @@ const statusOf: Readonly<Record<string, ExitStatus>> = {
   E_CONFIG: 2,
   E_MANIFEST: 2,
   E_NOT_A_RELEASE: 2,
+  E_IMAGE_FORMAT: 2,
   E_BAD_REQUEST: 2,
   E_NO_KEY: 2,
   E_NO_AGENT: 3,
@@ -27,6 +28,8 @@ const statusOf: Readonly<Record<string, ExitStatus>> = {
   E_VERSION_NOT_NEWER: 4,
   E_RETIRE_TOO_EARLY: 4,
   E_NO_VERSION: 4,
+  E_IMAGE_ALTERED: 4,
+  E_NO_IMAGE: 4,
 };
 
 /** Our codes begin with `E_`, whichever package they come from; those of the system do not. */

@@ -38,7 +38,8 @@ export const PROGRAM_GROUPS: readonly ProgramGroup[] = [
     programs: {
       mmdebstrap: "mmdebstrap",
       "dpkg-deb": "dpkg",
-      "mkfs.ext4": "e2fsprogs",
+      genext2fs: "genext2fs",
+      tune2fs: "e2fsprogs",
       lz4: "lz4",
       setpriv: "util-linux",
       flock: "util-linux",

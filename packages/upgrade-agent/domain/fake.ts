@@ -6,7 +6,7 @@ import { EventEmitter, on } from "node:events";
 import type { LinkKind } from "@version-manager/version-router";
 import { AgentError } from "../errors.ts";
 import type {
-  DomainDisk,
+  DiskKind,
   DomainEvent,
   DomainSpec,
   DomainState,
@@ -21,7 +21,7 @@ export type FakeFault = "create" | "destroy" | "list";
 export class FakeHypervisor implements Hypervisor {
   readonly kind = "qemu";
   readonly linkKind: LinkKind = "tap";
-  readonly diskKind: DomainDisk["kind"] = "qcow2";
+  readonly diskKind: DiskKind = "qcow2";
   readonly #domains = new Map<string, { readonly spec: DomainSpec; state: ListedDomain["state"] }>();
   readonly #foreign = new Set<string>();
   readonly #faults = new Map<FakeFault, Error[]>();

@@ -16,10 +16,29 @@ export interface DomainIdentity {
   readonly link: DomainLink;
 }
 
+/** What a hypervisor can boot: a disk, or a directory for containers. */
+export type DiskKind = "qcow2" | "directory";
+
+/** First programs of a root that is not our base: its own busybox and init may be missing or other than ours. */
+export interface RootTools {
+  /** A static busybox in the root, and the program that is process 1. */
+  readonly busybox: string;
+  readonly init: string;
+}
+
 /** The disk of a domain, prepared by `../image`. Paths are absolute. */
 export type DomainDisk =
-  | { readonly kind: "qcow2"; readonly path: string; readonly kernel: string; readonly initramfs: string }
-  | { readonly kind: "directory"; readonly path: string };
+  | {
+      readonly kind: "qcow2";
+      readonly path: string;
+      readonly kernel: string;
+      readonly initramfs: string;
+      /** Words for the kernel's command line, besides those of every domain. */
+      readonly kernelWords?: readonly string[];
+    }
+  /** A disk with a boot loader of its own; `seed` is the NoCloud disk that tells cloud-init who the domain is. */
+  | { readonly kind: "bootable"; readonly path: string; readonly seed: string }
+  | { readonly kind: "directory"; readonly path: string; readonly tools?: RootTools };
 
 export interface DomainSpec {
   /** Unique on the libvirt daemon, `[a-z0-9][a-z0-9.-]{0,62}`. */
@@ -47,7 +66,7 @@ export interface Hypervisor {
   /** How the router must make the domain's link. */
   readonly linkKind: "tap" | "veth";
   /** What kind of disk this hypervisor boots. */
-  readonly diskKind: DomainDisk["kind"];
+  readonly diskKind: DiskKind;
   /** Starts and keeps; when it fails nothing is left of the domain. */
   create(spec: DomainSpec, signal?: AbortSignal): Promise<void>;
   /** Stops at once and undefines. Absent domains are fine. */

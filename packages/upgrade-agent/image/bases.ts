@@ -11,6 +11,7 @@ import { basename, join } from "node:path";
 import type { BaseImage } from "./contract.ts";
 import { diskFile } from "./build/disk.ts";
 import { initramfsFile, kernelFile } from "./build/kernel.ts";
+import { toolsDirectory } from "./build/tools.ts";
 
 export const infoFile = "image.json";
 /** The root for containers, owned by shifted ids. */
@@ -21,6 +22,8 @@ export interface BasePaths {
   readonly kernel: string;
   readonly initramfs: string;
   readonly root: string;
+  /** What a foreign root needs; absent in bases of older builds. */
+  readonly tools: string;
 }
 
 export function basePaths(base: Pick<BaseImage, "directory">): BasePaths {
@@ -29,13 +32,18 @@ export function basePaths(base: Pick<BaseImage, "directory">): BasePaths {
     kernel: join(base.directory, kernelFile),
     initramfs: join(base.directory, initramfsFile),
     root: join(base.directory, rootDirectory),
+    tools: join(base.directory, toolsDirectory),
   };
 }
 
 export async function findBase(directory: string, digest: string): Promise<BaseImage | undefined> {
   try {
     const text = await readFile(join(directory, digest, infoFile), "utf8");
-    const { bytes, builtAtMs } = JSON.parse(text) as Pick<BaseImage, "bytes" | "builtAtMs">;
+    const { kind, bytes, builtAtMs } = JSON.parse(text) as Pick<BaseImage, "bytes" | "builtAtMs"> & {
+      readonly kind?: string;
+    };
+    // Imported images lie beside the bases.
+    if (kind !== undefined && kind !== "base") return undefined;
     return { digest, directory: join(directory, digest), bytes, builtAtMs };
   } catch (error) {
     if (isAbsent(error)) return undefined;

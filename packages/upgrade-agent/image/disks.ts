@@ -2,37 +2,58 @@
  * Private disks of domains:
  *
  *     DIRECTORY/NAME/disk.json   written last: a disk without it is half made, and made anew
- *     DIRECTORY/NAME/disk.qcow2  kind qcow2: an overlay on the base's disk
- *     DIRECTORY/NAME/{upper,work,root}  kind directory: an overlayfs mounted at root on the base's root
+ *     DIRECTORY/NAME/disk.qcow2  kind qcow2: an overlay on the image's disk
+ *     DIRECTORY/NAME/{upper,work,root}  kind directory: an overlayfs mounted at root on the image's root
+ *     DIRECTORY/NAME/{kernel,initramfs}  the release's own, where it brings them
+ *     DIRECTORY/NAME/seed.iso    for a cloud image, once it is known who the domain is
  */
 import {
   chmod,
   chown,
+  copyFile,
   mkdir,
-  readFile,
   readdir,
+  readFile,
   rename,
   rm,
   stat,
   statfs,
   writeFile,
 } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import type { DiskKind, DomainDisk } from "../domain/hypervisor.ts";
 import { AgentError } from "../errors.ts";
 import { basePaths } from "./bases.ts";
 import { diskFull, run } from "./build/command.ts";
 import { idShift } from "./build/shift.ts";
-import type { BaseImage } from "./contract.ts";
-import type { DomainDisk } from "../domain/hypervisor.ts";
+import { toolsPath } from "./build/tools.ts";
+import type { DiskImage, ImageKind, StoredImage } from "./contract.ts";
+import { cloudDiskFile } from "./import/cloud.ts";
+import type { Claim } from "./uses.ts";
 
 /** What disk.json says: enough to find the disk again when the newest base is another. */
 interface DiskRecord {
-  readonly kind: DomainDisk["kind"];
+  readonly kind: DiskKind;
+  /** Whose kernel and initramfs boot it. */
   readonly baseDirectory: string;
+  /** Absent in records of older builds: the base itself. */
+  readonly image?: { readonly kind: ImageKind; readonly directory: string };
+  /** The release's own kernel lies beside the disk. */
+  readonly ownKernel?: boolean;
+}
+
+/** What a disk is made of. */
+export interface DiskParts {
+  readonly base: Pick<StoredImage, "directory">;
+  readonly image: Pick<StoredImage, "kind" | "directory">;
+  readonly boot?: DiskImage["boot"];
 }
 
 const recordFile = "disk.json";
+const seedFile = "seed.iso";
 const namePattern = /^[a-z0-9][a-z0-9.-]{0,62}$/;
+/** A cloud image's disk is at least as large for its domain, as our own is; it grows into it at its first boot. */
+const cloudDiskBytesMin = 8 * 1024 ** 3;
 
 export class Disks {
   readonly #directory: string;
@@ -45,25 +66,33 @@ export class Disks {
   }
 
   /** Finds the disk again, mounted, when it is complete and of this kind. */
-  async find(name: string, kind: DomainDisk["kind"]): Promise<DomainDisk | undefined> {
+  async find(name: string, kind: DiskKind): Promise<DomainDisk | undefined> {
     const place = this.#place(name);
     const record = await readRecord(place);
     if (record?.kind !== kind) return undefined;
     if (kind === "directory" && !(await isMounted(join(place, "root"))))
-      await mountOverlay(place, record.baseDirectory);
+      await mountOverlay(place, imageOf(record).directory);
     return diskOf(place, record);
   }
 
-  /** Makes it on `base` from nothing; what is half made or of another kind under this name goes first. */
-  async make(name: string, kind: DomainDisk["kind"], base: BaseImage): Promise<DomainDisk> {
+  /** Makes it from nothing; what is half made or of another kind under this name goes first. */
+  async make(name: string, kind: DiskKind, parts: DiskParts): Promise<DomainDisk> {
     const place = this.#place(name);
+    checkFit(kind, parts);
     await this.remove(name);
-    const record: DiskRecord = { kind, baseDirectory: base.directory };
+    const { base, image, boot } = parts;
+    const record: DiskRecord = {
+      kind,
+      baseDirectory: base.directory,
+      image: { kind: image.kind, directory: image.directory },
+      ...(boot === undefined ? {} : { ownKernel: true }),
+    };
     try {
       await this.#makeDirectory();
       await this.#checkSpace();
       await mkdir(place, { mode: 0o711 });
-      await (kind === "qcow2" ? makeOverlayFile(place, base) : makeOverlayDirectory(place, base));
+      await (kind === "qcow2" ? makeOverlayFile(place, image) : makeOverlayDirectory(place, image));
+      if (boot !== undefined) await takeKernel(place, boot);
       await writeFile(join(place, `${recordFile}.new`), JSON.stringify(record));
       await rename(join(place, `${recordFile}.new`), join(place, recordFile));
     } catch (error) {
@@ -79,6 +108,22 @@ export class Disks {
     const place = this.#place(name);
     await unmountAll(join(place, "root"));
     await rm(place, { recursive: true, force: true });
+  }
+
+  /** Digests of the images that a disk is made of; none when it is not there or half made. */
+  async digests(name: string): Promise<string[]> {
+    const record = await readRecord(this.#place(name));
+    if (record === undefined) return [];
+    return [
+      ...new Set([record.baseDirectory, imageOf(record).directory].map((directory) => basename(directory))),
+    ];
+  }
+
+  /** What tells this disk from those of other nodes that share the images. */
+  async claim(name: string): Promise<Claim> {
+    await this.#makeDirectory();
+    const { dev, ino } = await stat(this.#directory);
+    return { disk: this.#place(name), owner: `${dev}:${ino}` };
   }
 
   /** Half-made ones too, so that whoever cleans up finds them. */
@@ -118,10 +163,51 @@ export class Disks {
   }
 }
 
+function imageOf(record: DiskRecord): { readonly kind: ImageKind; readonly directory: string } {
+  return record.image ?? { kind: "base", directory: record.baseDirectory };
+}
+
 function diskOf(place: string, record: DiskRecord): DomainDisk {
-  if (record.kind === "directory") return { kind: "directory", path: join(place, "root") };
+  const { kind } = imageOf(record);
+  const init = kind === "root" ? `/${toolsPath}/vm-init` : "/sbin/vm-init";
+  if (record.kind === "directory") {
+    const tools = { busybox: `/${toolsPath}/bin/busybox`, init };
+    return { kind: "directory", path: join(place, "root"), ...(kind === "root" ? { tools } : {}) };
+  }
+  const path = join(place, "disk.qcow2");
+  if (kind === "disk") return { kind: "bootable", path, seed: join(place, seedFile) };
   const { kernel, initramfs } = basePaths({ directory: record.baseDirectory });
-  return { kind: "qcow2", path: join(place, "disk.qcow2"), kernel, initramfs };
+  if (record.ownKernel !== true) return { kind: "qcow2", path, kernel, initramfs };
+  // Words that the initramfs of any distribution reads.
+  const kernelWords = ["root=LABEL=vm-root", "rw", `init=${init}`];
+  return {
+    kind: "qcow2",
+    path,
+    kernel: join(place, "kernel"),
+    initramfs: join(place, "initramfs"),
+    kernelWords,
+  };
+}
+
+/** Throws E_IMAGE_UNFIT when a hypervisor of this kind cannot boot such an image. */
+function checkFit(kind: DiskKind, { image, boot }: DiskParts): void {
+  const unfit = (why: string): AgentError =>
+    new AgentError("E_IMAGE_UNFIT", `The release's image does not fit: ${why}.`);
+  if (kind === "directory" && image.kind === "disk")
+    throw unfit(
+      "a container has no boot loader; give it a root file system or an OCI archive, or use kvm or qemu",
+    );
+  if (kind === "directory" && boot !== undefined) throw unfit("a container runs on the host's kernel");
+  if (image.kind === "disk" && boot !== undefined)
+    throw unfit("a cloud image boots the kernel that is in it");
+}
+
+/** Renaming is enough where they lie on one file system; the caller's are gone then. */
+async function takeKernel(place: string, boot: NonNullable<DiskImage["boot"]>): Promise<void> {
+  for (const part of ["kernel", "initramfs"] as const) {
+    await copyFile(boot[part], join(place, part));
+    await chmod(join(place, part), 0o444);
+  }
 }
 
 async function readRecord(place: string): Promise<DiskRecord | undefined> {
@@ -133,12 +219,20 @@ async function readRecord(place: string): Promise<DiskRecord | undefined> {
   }
 }
 
-async function makeOverlayFile(place: string, base: BaseImage): Promise<void> {
+async function makeOverlayFile(place: string, image: DiskParts["image"]): Promise<void> {
   const file = join(place, "disk.qcow2");
-  await run("qemu-img", ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", basePaths(base).disk, file]);
+  const backing = image.kind === "disk" ? join(image.directory, cloudDiskFile) : basePaths(image).disk;
+  await run("qemu-img", ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, file]);
+  if (image.kind === "disk") await growTo(file, cloudDiskBytesMin);
   await chmod(file, 0o600);
   const owner = await findUser("libvirt-qemu");
   if (owner !== undefined) await chown(file, owner.uid, owner.gid);
+}
+
+async function growTo(file: string, bytesMin: number): Promise<void> {
+  const described = await run("qemu-img", ["info", "--output=json", "-f", "qcow2", file]);
+  const { "virtual-size": bytes } = JSON.parse(described) as { readonly "virtual-size": number };
+  if (bytes < bytesMin) await run("qemu-img", ["resize", "-q", "-f", "qcow2", file, String(bytesMin)]);
 }
 
 /** The user that Debian's libvirt runs virtual machines as. Without it they run as root. */
@@ -150,17 +244,17 @@ async function findUser(name: string): Promise<{ uid: number; gid: number } | un
   return uid === undefined || gid === undefined ? undefined : { uid: Number(uid), gid: Number(gid) };
 }
 
-async function makeOverlayDirectory(place: string, base: BaseImage): Promise<void> {
+async function makeOverlayDirectory(place: string, image: DiskParts["image"]): Promise<void> {
   for (const part of ["upper", "work", "root"]) {
     await mkdir(join(place, part), { mode: 0o755 });
     await chown(join(place, part), idShift, idShift);
   }
-  await mountOverlay(place, base.directory);
+  await mountOverlay(place, image.directory);
 }
 
-async function mountOverlay(place: string, baseDirectory: string): Promise<void> {
+async function mountOverlay(place: string, imageDirectory: string): Promise<void> {
   const layers = {
-    lowerdir: basePaths({ directory: baseDirectory }).root,
+    lowerdir: basePaths({ directory: imageDirectory }).root,
     upperdir: `${place}/upper`,
     workdir: `${place}/work`,
   };

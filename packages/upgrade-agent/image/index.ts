@@ -2,7 +2,18 @@
 import type { ImageStore } from "./contract.ts";
 import { FileImageStore, type ImageStoreOptions } from "./store.ts";
 
-export type { BaseImage, ImageStore } from "./contract.ts";
+export type {
+  BaseImage,
+  DiskImage,
+  ImageStore,
+  ImportRequest,
+  ListedImage,
+  PruneReport,
+  PruneRequest,
+  StoredImage,
+} from "./contract.ts";
+export { digestPattern } from "./images.ts";
+export { INITRAMFS_BYTES_MAX, KERNEL_BYTES_MAX } from "./import/limits.ts";
 export type { ImageStoreOptions } from "./store.ts";
 export { idCount, idShift } from "./build/shift.ts";
 

@@ -47,7 +47,7 @@ const rules: Readonly<Record<WorkingStage, StageRule>> = {
   scheduled: { next: "downloading", deadlineMs: Number.POSITIVE_INFINITY, attemptsMax: 1 },
   downloading: { next: "downloaded", deadlineMs: 60 * minuteMs, attemptsMax: 10 },
   downloaded: { next: "preparing-disk", deadlineMs: minuteMs, attemptsMax: 1 },
-  "preparing-disk": { next: "creating-domain", deadlineMs: 2 * minuteMs, attemptsMax: 3 },
+  "preparing-disk": { next: "creating-domain", deadlineMs: 30 * minuteMs, attemptsMax: 3 },
   "creating-domain": { next: "booting", deadlineMs: 3 * minuteMs, attemptsMax: 3 },
   booting: { next: "copying", deadlineMs: 5 * minuteMs, attemptsMax: 1 },
   copying: { next: "configuring", deadlineMs: 30 * minuteMs, attemptsMax: 5 },

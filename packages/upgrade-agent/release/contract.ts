@@ -15,6 +15,24 @@ export interface Hook {
   readonly timeoutMs: number;
 }
 
+/**
+ * What the domain's root file system is made of. Exactly one of `base`, `import`, `root` and `oci`; `kernel` and
+ * `initramfs` come together.
+ */
+export interface ImageChoice {
+  /** The node's base image: its newest, or the one of this digest (hex). */
+  readonly base?: string;
+  /** An image that every node has imported: SHA-256 of the imported file, hex. */
+  readonly import?: string;
+  /** A root file system in the release: a directory, or a tarball (plain or gzipped). */
+  readonly root?: string;
+  /** An archive of `podman save` or `docker save` in the release. */
+  readonly oci?: string;
+  /** The release's own Linux kernel and initramfs, for virtual machines; paths in the release. */
+  readonly kernel?: string;
+  readonly initramfs?: string;
+}
+
 /** `version.json`, parsed and with every default filled in. */
 export interface Manifest {
   readonly manifest: 1;
@@ -45,6 +63,8 @@ export interface Manifest {
   readonly drain: { readonly timeoutMs: number; readonly onTimeout: "reset" | "fail" };
   /** Module of the release that the proxy process loads while two versions run; path inside the tarball. */
   readonly proxy?: { readonly module: string };
+  /** Absent: the node's newest base image. */
+  readonly image?: ImageChoice;
 }
 
 /** What a fleet key signs. `kind` keeps a signature over one sort of statement from serving for another. */

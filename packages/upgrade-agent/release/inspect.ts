@@ -71,7 +71,7 @@ class Survey {
   readonly #paths = new Set<string>();
   readonly #links = new Set<string>();
   #manifest: Buffer[] | undefined;
-  #proxyCandidates = new Set<string>();
+  readonly #files = new Set<string>();
   entries = 0;
 
   constructor(file: string, entriesMax: number) {
@@ -109,7 +109,7 @@ class Survey {
         throw notRelease(this.#file, `holds ${JSON.stringify(path)} behind the link ${JSON.stringify(link)}`);
     }
     const manifest = parseManifest(Buffer.concat(this.#manifest));
-    checkProxyModule(manifest, this.#proxyCandidates);
+    checkNamedFiles(manifest, this.#files);
     return manifest;
   }
 
@@ -141,7 +141,7 @@ class Survey {
   }
 
   #onFile(path: string, entry: ReadEntry): void {
-    if (/\.m?[jt]s$/u.test(path)) this.#proxyCandidates.add(path);
+    this.#files.add(path);
     if (path !== MANIFEST_FILE) return;
     if (entry.size > MANIFEST_BYTES_MAX) {
       throw new AgentError("E_MANIFEST", `version.json: has more than ${MANIFEST_BYTES_MAX} bytes.`);
@@ -152,14 +152,26 @@ class Survey {
   }
 }
 
-/** Throws `E_MANIFEST` when the manifest names a proxy module that is not among the release's files. */
-export function checkProxyModule(manifest: Manifest, files: ReadonlySet<string>): void {
-  const module = manifest.proxy?.module;
-  if (module === undefined || files.has(module)) return;
-  throw new AgentError(
-    "E_MANIFEST",
-    `version.json has 1 fault:\n  proxy.module: ${module} is not a file of the release`,
+/** Throws `E_MANIFEST` when the manifest names a proxy module or a part of an image that the release does not hold. */
+export function checkNamedFiles({ proxy, image }: Manifest, files: ReadonlySet<string>): void {
+  const named = [
+    ["proxy.module", proxy?.module],
+    ["image.oci", image?.oci],
+    ["image.kernel", image?.kernel],
+    ["image.initramfs", image?.initramfs],
+  ] as const;
+  const faults = named.flatMap(([field, path]) =>
+    path === undefined || files.has(path) ? [] : [`${field}: ${path} is not a file of the release`],
   );
+  if (image?.root !== undefined && !isFileOrDirectory(image.root, files))
+    faults.push(`image.root: ${image.root} is neither a file nor a directory of the release`);
+  if (faults.length === 0) return;
+  const count = faults.length === 1 ? "1 fault" : `${faults.length} faults`;
+  throw new AgentError("E_MANIFEST", `version.json has ${count}:\n  ${faults.join("\n  ")}`);
+}
+
+function isFileOrDirectory(path: string, files: ReadonlySet<string>): boolean {
+  return files.has(path) || [...files].some((file) => file.startsWith(`${path}/`));
 }
 
 function isCompressed(chunk: Buffer): boolean {

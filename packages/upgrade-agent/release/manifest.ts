@@ -18,6 +18,10 @@ const FAULTS_LISTED_MAX = 40;
 const PORT_PATTERN = /^(tcp|udp)\/([1-9][0-9]{0,4})$/;
 const MODULE_PATTERN = /^[A-Za-z0-9_@][A-Za-z0-9_@+.-]*(\/[A-Za-z0-9_@][A-Za-z0-9_@+.-]*)*\.(js|mjs|ts|mts)$/;
 
+/** Like a module's, but of any ending: no way to climb, nothing hidden behind a dash. */
+const FILE_PATTERN = /^[A-Za-z0-9_@][A-Za-z0-9_@+.:-]*(\/[A-Za-z0-9_@][A-Za-z0-9_@+.:-]*)*$/;
+const DIGEST_PATTERN = /^[0-9a-f]{64}$/;
+
 const integer = (min: number, max: number) => z.int().min(min).max(max);
 
 export const serviceName = z.string().regex(SERVICE_PATTERN, "must be [a-z][a-z0-9-]{0,31}");
@@ -92,6 +96,33 @@ const drain = z.strictObject({
   onTimeout: z.enum(["reset", "fail"]).default("reset"),
 });
 
+const releasePath = z.string().max(256).regex(FILE_PATTERN, "must be a path inside the release");
+const digest = z.string().regex(DIGEST_PATTERN, "must be a SHA-256 in 64 lower-case hex digits");
+
+const image = z
+  .strictObject({
+    /** `newest`, or the digest of a base that every node has. */
+    base: z.union([z.literal("newest"), digest], 'must be "newest" or a SHA-256 in hex').exactOptional(),
+    /** Digest of a file that was given to `vm-upgrade image import` on every node. */
+    import: digest.exactOptional(),
+    /** A directory of the release, or a tarball in it, plain or gzipped. */
+    root: releasePath.exactOptional(),
+    /** An archive in the release, as `podman save` and `docker save` write them. */
+    oci: releasePath.exactOptional(),
+    /** Linux kernel in the release, at most 128 MiB; virtual machines only. */
+    kernel: releasePath.exactOptional(),
+    /** The initramfs for it, at most 512 MiB. It mounts /dev/vda and starts what `init=` says. */
+    initramfs: releasePath.exactOptional(),
+  })
+  .refine(
+    (choice) => [choice.base, choice.import, choice.root, choice.oci].filter(Boolean).length === 1,
+    "names exactly one of base, import, root and oci",
+  )
+  .refine(
+    ({ kernel, initramfs }) => (kernel === undefined) === (initramfs === undefined),
+    "names kernel and initramfs together or neither",
+  );
+
 const manifest: z.ZodType<Manifest> = z.strictObject({
   /** Format of this file; always 1. */
   manifest: z.literal(1),
@@ -122,6 +153,8 @@ const manifest: z.ZodType<Manifest> = z.strictObject({
         .regex(MODULE_PATTERN, "must be a path inside the release to a .js, .mjs, .ts or .mts file"),
     })
     .exactOptional(),
+  /** What the domain's root file system is made of. Default: the node's newest base image. */
+  image: image.exactOptional(),
 });
 
 /** Parses the bytes of `version.json`. Throws only `E_MANIFEST`, whose message lists every fault as `path: what`. */

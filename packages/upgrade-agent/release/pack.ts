@@ -11,7 +11,7 @@ import { encodeEnvelope, loadPrivateKey, signStatement } from "../trust/index.ts
 import type { Envelope, Manifest } from "./contract.ts";
 import { digestFile } from "./digest.ts";
 import { diskFull, isMissing, syncDirectory, syncFile, writeFileAtomically } from "./files.ts";
-import { checkProxyModule, MANIFEST_FILE } from "./inspect.ts";
+import { checkNamedFiles, MANIFEST_FILE } from "./inspect.ts";
 import { MANIFEST_BYTES_MAX, RELEASE_BYTES_MAX } from "./limits.ts";
 import { parseManifest } from "./manifest.ts";
 import { readTree, type TreeEntry, type TreeLimits } from "./tree.ts";
@@ -59,7 +59,7 @@ export async function packRelease(request: PackRequest): Promise<PackedRelease> 
   const manifest = await readManifest(directory);
   const entries = await readTree(directory, request);
   const files = new Set(entries.filter(({ stats }) => stats.isFile()).map(({ path }) => path));
-  checkProxyModule(manifest, files);
+  checkNamedFiles(manifest, files);
   await loadPrivateKey(request.keyFile);
   const outputDirectory = resolve(request.outputDirectory ?? ".");
   await mkdir(outputDirectory, { recursive: true });

@@ -27,8 +27,8 @@ export interface ExecResult {
 const timeoutMsDefault = 60_000;
 /** The domain ends a command itself; when it says nothing for so much longer, the connection is taken for dead, ms. */
 const answerGraceMs = killDelayS * 1000 + 10_000;
-/** How coreutils' `timeout` says that it ended a command: by itself, or by SIGKILL. */
-const timedOutStatuses = new Set([124, 137]);
+/** How `timeout` says that it ended a command: coreutils' by itself, busybox' by SIGTERM, both by SIGKILL. */
+const timedOutStatuses = new Set([124, 137, 143]);
 const closeTimeoutMs = 2_000;
 /** How often a command is sent that the domain did not even start. */
 const startTriesMax = 10;

@@ -124,7 +124,8 @@ export async function containerGuest({ directory, name }: GuestOptions): Promise
   await writeFile(join(root, "init"), INIT, { mode: 0o755 });
   for (const file of [consoleLog, join(root, "bin/busybox"), join(root, "init")])
     await chown(file, idShift, idShift);
-  const parts = containerParts({ root, consoleLog, init: "/init", environment: [], devices: [] });
+  const tools = { busybox: BUSYBOX, init: "/init" };
+  const parts = containerParts({ root, consoleLog, tools, environment: [], devices: [] });
   const memory = element("memory", { unit: "MiB" }, "64");
   const body = [element("name", {}, name), memory, element("vcpu", {}, "1"), ...parts];
   return { xml: render(element("domain", { type: "lxc" }, ...body)), consoleLog };

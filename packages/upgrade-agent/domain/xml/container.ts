@@ -1,7 +1,7 @@
 /** Containers of libvirt's lxc driver, with a user namespace: their root is nobody on the host. Pure. */
 import { AgentError } from "../../errors.ts";
 import { idCount, idShift } from "../../image/build/shift.ts";
-import type { DomainSpec } from "../hypervisor.ts";
+import type { DomainSpec, RootTools } from "../hypervisor.ts";
 import { element, render } from "./element.ts";
 import type { Element } from "./element.ts";
 import { checkSpec, domainElement } from "./frame.ts";
@@ -13,7 +13,10 @@ const CONSOLE_IN_CONTAINER = "/var/log/console.log";
 /** Microseconds over which the kernel accounts a container's CPU time. */
 const CPU_PERIOD_US = 100_000;
 
-/** First program of the base image, `../../image/base/files/sbin/vm-init`. Throws E_DOMAIN for a wrong description. */
+/** First programs of the base image; the init is `../../image/base/files/sbin/vm-init`. */
+const baseTools: RootTools = { busybox: "/bin/busybox", init: "/sbin/vm-init" };
+
+/** Throws E_DOMAIN for a wrong description. */
 export function containerXml(spec: DomainSpec): string {
   checkSpec(spec);
   const { guestInterfaceName } = spec.identity.link;
@@ -31,7 +34,7 @@ export function containerXml(spec: DomainSpec): string {
       ...containerParts({
         root: spec.disk.path,
         consoleLog: spec.consoleLog,
-        init: "/sbin/vm-init",
+        tools: spec.disk.tools ?? baseTools,
         environment: containerEnvironment(spec.identity),
         devices: [element("hostdev", { mode: "capabilities", type: "net" }, source)],
       }),
@@ -39,15 +42,15 @@ export function containerXml(spec: DomainSpec): string {
   );
 }
 
-/** What every container has. Its `/bin/busybox` is static, so it starts whatever else the root holds. */
+/** What every container has. Its busybox is static, so it starts whatever else the root holds. */
 export function containerParts(options: {
   readonly root: string;
   readonly consoleLog: string;
-  readonly init: string;
+  readonly tools: RootTools;
   readonly environment: readonly (readonly [string, string])[];
   readonly devices: readonly Element[];
 }): Element[] {
-  const start = `exec ${options.init} >>${CONSOLE_IN_CONTAINER} 2>&1 </dev/null`;
+  const start = `exec ${options.tools.init} >>${CONSOLE_IN_CONTAINER} 2>&1 </dev/null`;
   const words = ["sh", "-c", start].map((word) => element("initarg", {}, word));
   const environment = options.environment.map(([name, value]) => element("initenv", { name }, value));
   const map = { start: 0, target: idShift, count: idCount };
@@ -56,7 +59,7 @@ export function containerParts(options: {
       "os",
       {},
       element("type", {}, "exe"),
-      element("init", {}, "/bin/busybox"),
+      element("init", {}, options.tools.busybox),
       ...words,
       ...environment,
     ),

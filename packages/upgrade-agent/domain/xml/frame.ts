@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { isAbsolute } from "node:path/posix";
 import { AgentError } from "../../errors.ts";
-import type { DomainSpec } from "../hypervisor.ts";
+import type { DomainDisk, DomainSpec } from "../hypervisor.ts";
 import { element } from "./element.ts";
 import type { Element } from "./element.ts";
 
@@ -23,20 +23,23 @@ const VCPUS_MAX = 256;
 
 /** Throws E_DOMAIN, naming every fault at once. */
 export function checkSpec(spec: DomainSpec): void {
-  const disk =
-    spec.disk.kind === "qcow2" ? [spec.disk.path, spec.disk.kernel, spec.disk.initramfs] : [spec.disk.path];
   const faults = [
     /^[a-z0-9][a-z0-9.-]{0,62}$/.test(spec.name)
       ? ""
       : `name ${JSON.stringify(spec.name)}: 1 to 63 of a-z 0-9 . -`,
     inRange(spec.memoryMiB, MEMORY_MIB_MAX) ? "" : `memoryMiB ${spec.memoryMiB}: 1 to ${MEMORY_MIB_MAX}`,
     inRange(spec.vcpus, VCPUS_MAX) ? "" : `vcpus ${spec.vcpus}: 1 to ${VCPUS_MAX}`,
-    ...[...disk, spec.consoleLog].map((path) =>
+    ...[...pathsOf(spec.disk), spec.consoleLog].map((path) =>
       isAbsolute(path) ? "" : `${JSON.stringify(path)}: an absolute path`,
     ),
   ].filter((fault) => fault !== "");
   if (faults.length > 0)
     throw new AgentError("E_DOMAIN", `The domain's description is wrong: ${faults.join("; ")}.`);
+}
+
+function pathsOf(disk: DomainDisk): readonly string[] {
+  if (disk.kind === "qcow2") return [disk.path, disk.kernel, disk.initramfs];
+  return disk.kind === "bootable" ? [disk.path, disk.seed] : [disk.path];
 }
 
 function inRange(value: number, max: number): boolean {

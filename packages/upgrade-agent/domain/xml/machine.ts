@@ -1,6 +1,6 @@
 /** Virtual machines of QEMU: accelerated by KVM, or emulated. Pure. */
 import { AgentError } from "../../errors.ts";
-import type { DomainSpec } from "../hypervisor.ts";
+import type { DomainDisk, DomainSpec } from "../hypervisor.ts";
 import { element, render } from "./element.ts";
 import type { Element } from "./element.ts";
 import { checkSpec, domainElement } from "./frame.ts";
@@ -25,23 +25,17 @@ const KERNEL_WORDS = {
   kvm: ["console=ttyS0", "quiet", "net.ifnames=0", "panic=-1"],
 } as const;
 
+type MachineDisk = Exclude<DomainDisk, { readonly kind: "directory" }>;
+
 /** Throws E_DOMAIN when the description is wrong. */
 export function machineXml(type: "kvm" | "qemu", spec: DomainSpec): string {
   checkSpec(spec);
-  if (spec.disk.kind !== "qcow2") {
+  if (spec.disk.kind === "directory") {
     throw new AgentError(
       "E_DOMAIN",
       `A ${type} domain boots a qcow2 disk, not a directory; prepare its disk again.`,
     );
   }
-  const os = element(
-    "os",
-    {},
-    element("type", { arch: "x86_64", machine: "pc" }, "hvm"),
-    element("kernel", {}, spec.disk.kernel),
-    element("initrd", {}, spec.disk.initramfs),
-    element("cmdline", {}, kernelCommandLine(KERNEL_WORDS[type], spec.identity)),
-  );
   const tcg = element("tcg", {}, element("tb-cache", { unit: "MiB" }, String(TRANSLATION_CACHE_MIB)));
   const features = element(
     "features",
@@ -52,11 +46,39 @@ export function machineXml(type: "kvm" | "qemu", spec: DomainSpec): string {
   );
   const cpu = type === "kvm" ? [element("cpu", { mode: "host-passthrough" })] : [];
   const clock = element("clock", { offset: "utc" });
-  const parts = [os, features, ...cpu, clock, machineDevices(spec, spec.disk.path), unprivileged()];
+  const os = bootFrom(type, spec, spec.disk);
+  const parts = [os, features, ...cpu, clock, machineDevices(spec, spec.disk), unprivileged()];
   return render(domainElement(type, spec, parts));
 }
 
-function machineDevices(spec: DomainSpec, disk: string): Element {
+/** Our kernel is given to the machine; a disk of another make boots as on a real one, by its own boot loader. */
+function bootFrom(type: "kvm" | "qemu", spec: DomainSpec, disk: MachineDisk): Element {
+  const machine = element("type", { arch: "x86_64", machine: "pc" }, "hvm");
+  if (disk.kind === "bootable") return element("os", {}, machine, element("boot", { dev: "hd" }));
+  const words = [...KERNEL_WORDS[type], ...(disk.kernelWords ?? [])];
+  return element(
+    "os",
+    {},
+    machine,
+    element("kernel", {}, disk.kernel),
+    element("initrd", {}, disk.initramfs),
+    element("cmdline", {}, kernelCommandLine(words, spec.identity)),
+  );
+}
+
+/** What cloud-init reads: a read-only disk, because a drive for discs would need one more driver in the guest. */
+function seedDisk(seed: string): Element {
+  return element(
+    "disk",
+    { type: "file", device: "disk" },
+    element("driver", { name: "qemu", type: "raw" }),
+    element("source", { file: seed }),
+    element("target", { dev: "vdb", bus: "virtio" }),
+    element("readonly"),
+  );
+}
+
+function machineDevices(spec: DomainSpec, disk: MachineDisk): Element {
   const { link } = spec.identity;
   return element(
     "devices",
@@ -66,9 +88,10 @@ function machineDevices(spec: DomainSpec, disk: string): Element {
       { type: "file", device: "disk" },
       // An error of the disk reaches the guest: a machine that QEMU pauses would look alive and serve nobody.
       element("driver", { name: "qemu", type: "qcow2", discard: "unmap", error_policy: "report" }),
-      element("source", { file: disk }),
+      element("source", { file: disk.path }),
       element("target", { dev: "vda", bus: "virtio" }),
     ),
+    disk.kind === "bootable" ? seedDisk(disk.seed) : undefined,
     element("controller", { type: "usb", model: "none" }),
     element(
       "interface",

@@ -38,7 +38,7 @@ export function xenXml(spec: DomainSpec): string {
   if (spec.disk.kind !== "qcow2") {
     throw new AgentError(
       "E_DOMAIN",
-      "A xen domain boots a qcow2 disk, not a directory; prepare its disk again.",
+      "A xen domain boots a qcow2 disk with our kernel or the release's, nothing else; name another image.",
     );
   }
   const os = element(
@@ -47,7 +47,11 @@ export function xenXml(spec: DomainSpec): string {
     element("type", { arch: "x86_64", machine: "xenpv" }, "linux"),
     element("kernel", {}, spec.disk.kernel),
     element("initrd", {}, spec.disk.initramfs),
-    element("cmdline", {}, kernelCommandLine(KERNEL_WORDS, spec.identity)),
+    element(
+      "cmdline",
+      {},
+      kernelCommandLine([...KERNEL_WORDS, ...(spec.disk.kernelWords ?? [])], spec.identity),
+    ),
   );
   const devices = element(
     "devices",

@@ -1,20 +1,21 @@
 /** Building a base image: aside, under a lock, renamed when it is complete. */
-import { chmod, mkdir, readdir, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
+import { chmod, mkdir, rename, rm, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AgentError } from "../../errors.ts";
 import { basePaths, findBase, infoFile, makeCurrent, rootDirectory } from "../bases.ts";
 import type { BaseImage } from "../contract.ts";
 import { Apt } from "./apt.ts";
+import { halfBuiltPrefix, publish, removeHalfBuilt } from "./aside.ts";
 import { diskFull, requirePrograms } from "./command.ts";
-import { makeDisk } from "./disk.ts";
+import { diskPrograms, makeDisk } from "./disk.ts";
 import { makeKernel } from "./kernel.ts";
 import { takeLock } from "./lock.ts";
 import { readOwnParts, recipeDigest, type OwnParts, type Recipe } from "./recipe.ts";
 import { makeRoot } from "./root.ts";
 import { shiftOwners } from "./shift.ts";
+import { makeTools, toolsDirectory } from "./tools.ts";
 
 const kernelPackage = "linux-image-cloud-amd64";
-const halfBuiltPrefix = ".build-";
 /**
  * Bytes that a build takes at its height, with a third to spare. Asked for beforehand, because mmdebstrap keeps to
  * itself why apt stopped.
@@ -43,17 +44,7 @@ export async function buildBase(options: BuildOptions): Promise<BaseImage> {
       `Images are made for x86-64 only, and this machine is ${process.arch}.`,
     );
   }
-  requirePrograms(
-    "apt-get",
-    "dpkg-deb",
-    "flock",
-    "lz4",
-    "mkfs.ext4",
-    "mmdebstrap",
-    "qemu-img",
-    "setpriv",
-    "unshare",
-  );
+  requirePrograms("apt-get", "dpkg-deb", "flock", "lz4", ...diskPrograms, "mmdebstrap", "unshare");
   try {
     await mkdir(options.directory, { recursive: true });
     const onWait = (): void => options.onProgress("waiting for another build to end");
@@ -123,6 +114,8 @@ async function fill(apt: Apt, recipe: Recipe, aside: string, options: BuildOptio
   await makeRoot(apt, recipe, root, signal);
   onProgress(`unpacking ${recipe.kernel.name} ${recipe.kernel.version}`);
   await makeKernel(apt, recipe, root, aside, signal);
+  onProgress("gathering the tools for images of another make");
+  await makeTools(root, join(aside, toolsDirectory), recipe, signal);
   onProgress("making the disk for virtual machines");
   await makeDisk(root, aside, signal);
   onProgress("making the root for containers");
@@ -131,21 +124,7 @@ async function fill(apt: Apt, recipe: Recipe, aside: string, options: BuildOptio
   const sizes = await Promise.all([paths.disk, paths.kernel, paths.initramfs].map(publish));
   const bytes = sizes.reduce((sum, size) => sum + size, rootBytes);
   const { resolved, kernel } = recipe;
-  const info = { bytes, builtAtMs: Date.now(), kernel, packages: resolved };
+  const info = { kind: "base", bytes, builtAtMs: Date.now(), kernel, packages: resolved };
   await writeFile(join(aside, infoFile), `${JSON.stringify(info, undefined, 1)}\n`);
   await chmod(aside, 0o755);
-}
-
-/** The hypervisor's user may read it; nobody writes it again. Answers the bytes that it takes on disk. */
-async function publish(file: string): Promise<number> {
-  await chmod(file, 0o444);
-  return (await stat(file)).blocks * 512;
-}
-
-/** Only the holder of the lock builds, so what has this prefix belongs to a build that died. */
-async function removeHalfBuilt(directory: string): Promise<void> {
-  const left = (await readdir(directory)).filter((name) => name.startsWith(halfBuiltPrefix));
-  // Its last processes may be dying still.
-  const retry = { maxRetries: 20, retryDelay: 100 };
-  for (const name of left) await rm(join(directory, name), { recursive: true, force: true, ...retry });
 }

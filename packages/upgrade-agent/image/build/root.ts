@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import type { Apt } from "./apt.ts";
 import { run } from "./command.ts";
 import { debianSuite } from "./debian-sources.ts";
+import { sourceDateEpoch } from "./disk.ts";
 import type { Recipe } from "./recipe.ts";
 
 /** Of no use to a machine that nobody logs in to. Copyright files stay. */
@@ -17,7 +18,11 @@ const excluded = [
 
 /** Fills `root`, which must not exist. Takes 15 to 40 s on a machine with two cores, most of it unpacking. */
 export async function makeRoot(apt: Apt, recipe: Recipe, root: string, signal?: AbortSignal): Promise<void> {
-  await run("mmdebstrap", mmdebstrapArguments(apt, recipe.packages, root), { contained: true, signal });
+  await run("mmdebstrap", mmdebstrapArguments(apt, recipe.packages, root), {
+    contained: true,
+    signal,
+    env: { SOURCE_DATE_EPOCH: String(sourceDateEpoch) },
+  });
   await emptyDirectory(join(root, "dev"));
   await useSmallShell(join(root, "etc/passwd"));
   await writeFile(join(root, "etc/resolv.conf"), "");

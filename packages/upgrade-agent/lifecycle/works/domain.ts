@@ -3,10 +3,11 @@ import { join } from "node:path";
 import { generateDomainKey } from "../../remote/index.ts";
 import { leaveClientPath } from "./clients.ts";
 import { domainName, type Work } from "./context.ts";
+import { ensureDisk } from "./image.ts";
 import { withSession } from "./session.ts";
 
-export const prepareDisk: Work = async (context, upgrade) => {
-  await context.images.prepareDisk(domainName(context.config, upgrade), context.hypervisor.diskKind);
+export const prepareDisk: Work = async (context, upgrade, signal) => {
+  await ensureDisk(context, upgrade, signal);
 };
 
 export const createDomain: Work = async (context, upgrade, signal) => {
@@ -15,18 +16,20 @@ export const createDomain: Work = async (context, upgrade, signal) => {
   // A version that served and lost its domain must not keep clients waiting until it is back.
   await leaveClientPath(context, upgrade);
   const name = domainName(context.config, upgrade);
-  const disk = await context.images.prepareDisk(name, context.hypervisor.diskKind);
+  const disk = await ensureDisk(context, upgrade, signal);
   const key = context.journal.domainKey(service, version, generateDomainKey);
   const link = await context.router.attachDomain({ service, version, kind: context.hypervisor.linkKind });
+  const identity = {
+    hostname: `${context.config.node}-${service}-${version}`,
+    ...upgrade,
+    authorizedKey: key.publicKey,
+    link,
+  };
+  await context.images.writeSeed(disk, identity);
   await context.hypervisor.create(
     {
       name,
-      identity: {
-        hostname: `${context.config.node}-${service}-${version}`,
-        ...upgrade,
-        authorizedKey: key.publicKey,
-        link,
-      },
+      identity,
       disk,
       memoryMiB: manifest.memoryMiB,
       vcpus: manifest.vcpus,

@@ -20,7 +20,7 @@ import t from "tap";
 import { createImageStore } from "../../image/index.ts";
 import { cacheDirectory, missing, storeIn } from "./needs.ts";
 
-const skip = missing("mmdebstrap", "qemu-img", "qemu-io", "mkfs.ext4", "lz4");
+const skip = missing("mmdebstrap", "qemu-img", "qemu-io", "genext2fs", "lz4");
 const directory = mkdtempSync(join(tmpdir(), "vmim-"));
 chmodSync(directory, 0o711);
 const store = storeIn(directory);

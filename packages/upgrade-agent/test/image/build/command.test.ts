@@ -29,10 +29,10 @@ t.test("all missing programs are told at once, by the packages that bring them",
   const { PATH } = process.env;
   t.teardown(() => (process.env["PATH"] = PATH));
   process.env["PATH"] = t.testdir({ sh: "" });
-  t.throws(() => requirePrograms("sh", "qemu-img", "mkfs.ext4", "flock", "setpriv"), {
+  t.throws(() => requirePrograms("sh", "qemu-img", "tune2fs", "flock", "setpriv"), {
     code: "E_IMAGE_BUILD",
     message:
-      "qemu-img, mkfs.ext4, flock, setpriv are not installed; install with: apt-get install -y --no-install-recommends qemu-utils e2fsprogs util-linux",
+      "qemu-img, tune2fs, flock, setpriv are not installed; install with: apt-get install -y --no-install-recommends qemu-utils e2fsprogs util-linux",
   });
 });
 
