@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { LinkKind } from "@version-manager/version-router";
 import { AgentError } from "../../errors.ts";
 import type {
-  DomainDisk,
+  DiskKind,
   DomainEvent,
   DomainSpec,
   DomainState,
@@ -24,7 +24,7 @@ export interface Flavour {
   readonly kind: HypervisorKind;
   readonly uri: string;
   readonly linkKind: LinkKind;
-  readonly diskKind: DomainDisk["kind"];
+  readonly diskKind: DiskKind;
   /** Throws E_DOMAIN when the description is wrong. */
   readonly xml: (spec: DomainSpec) => string;
   /** Who must be able to write the console log; root when absent. */
@@ -46,7 +46,7 @@ const GONE_TIMEOUT_MS = 10_000;
 export class LibvirtHypervisor implements Hypervisor {
   readonly kind: HypervisorKind;
   readonly linkKind: LinkKind;
-  readonly diskKind: DomainDisk["kind"];
+  readonly diskKind: DiskKind;
   readonly #flavour: Flavour;
   readonly #socket: string;
   readonly #session: Session;
