@@ -41,13 +41,20 @@ export class VersionSet {
 
   /** A copy that does not change with this set. */
   snapshot(): VersionSet {
-    return new VersionSet(this.#sorted);
+    const copy = new VersionSet();
+    copy.#sorted = this.#sorted;
+    return copy;
   }
 
   /** Replaces the whole content; says what came and what went. */
   replace(versions: Iterable<number>): { readonly added: number[]; readonly removed: number[] } {
     const before = this.#sorted;
-    const after = ascendingOf(versions);
+    const asked = [...versions];
+    // Nearly always; and this is asked several times per request.
+    if (asked.length === before.length && asked.every((version, index) => version === before[index])) {
+      return { added: [], removed: [] };
+    }
+    const after = ascendingOf(asked);
     this.#sorted = after;
     return {
       added: after.filter((version) => !before.includes(version)),

@@ -81,7 +81,7 @@ function parse(type: "REQUEST" | "RESPONSE", bytes: Buffer): Info {
   parser.parseHeader = (line, headers) => {
     if (!HEADER_LINE.test(line)) throw new HeadError("a header line is malformed");
     const colon = line.indexOf(":");
-    headers.push(line.slice(0, colon), line.slice(colon + 1).replaceAll(/^[\t ]+|[\t ]+$/g, ""));
+    headers.push(line.slice(0, colon), withoutBlanks(line, colon + 1));
   };
   // 2: there is no body for this parser; it stops behind the head.
   parser[HTTPParser.kOnHeadersComplete] = (info) => {
@@ -94,6 +94,19 @@ function parse(type: "REQUEST" | "RESPONSE", bytes: Buffer): Info {
     throw new HeadError("the start line or the head's end is malformed");
   }
   return found;
+}
+
+/** Without spaces and tabs around it; `trim` would take characters that belong to a latin1 value. */
+function withoutBlanks(line: string, from: number): string {
+  let start = from;
+  let end = line.length;
+  while (start < end && isBlank(line.charCodeAt(start))) start += 1;
+  while (end > start && isBlank(line.charCodeAt(end - 1))) end -= 1;
+  return line.slice(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }
 
 function minorOf(info: Info): 0 | 1 {
