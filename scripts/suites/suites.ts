@@ -13,6 +13,8 @@ export type Suite = {
       readonly jobs: number;
       /** Seconds without news after which a file counts as hung. */
       readonly timeoutS: number;
+      /** Too long for every run: only when its name, or a file of it, is asked for. */
+      readonly onDemand?: boolean;
     }
 );
 
@@ -39,6 +41,15 @@ export const suites: readonly Suite[] = [
     ending: ".integration.ts",
     jobs: 1,
     timeoutS: 900,
+  },
+  {
+    name: "long",
+    kind: "tap",
+    describe: "as integration, but ten minutes and more each; only when asked for",
+    ending: ".long.ts",
+    jobs: 1,
+    timeoutS: 3_600,
+    onDemand: true,
   },
 ];
 
