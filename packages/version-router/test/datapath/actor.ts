@@ -28,6 +28,10 @@ function pattern(bytes: number): Buffer {
   return buffer;
 }
 
+function typeFor(host: string): "udp4" | "udp6" {
+  return host.includes(":") ? "udp6" : "udp4";
+}
+
 function answerHash(socket: Socket): void {
   const hash = createHash("sha256");
   socket.on("data", (chunk) => hash.update(chunk));
@@ -59,7 +63,7 @@ const calls: Record<string, (...args: never[]) => unknown> = {
    * Greets with its name and the peer's address and port, then echoes, after `delayMs`; with `hash`, answers a
    * stream's hash at its end.
    */
-  async tcpServe(port: number, name: string, mode: "echo" | "hash" = "echo", delayMs = 0) {
+  async tcpServe(port: number, name: string, mode: "echo" | "hash" = "echo", delayMs = 0, host = "0.0.0.0") {
     const server = createServer({ allowHalfOpen: true }, (socket) => {
       socket.on("error", () => socket.destroy());
       if (mode === "hash") return answerHash(socket);
@@ -68,7 +72,7 @@ const calls: Record<string, (...args: never[]) => unknown> = {
       socket.on("end", () => socket.end());
     });
     await new Promise<void>((resolve, reject) =>
-      server.once("error", reject).listen(port, "0.0.0.0", resolve),
+      server.once("error", reject).listen({ port, host, ipv6Only: host === "::" }, resolve),
     );
   },
   /** Accepts and reads nothing for so long, then answers each stream's hash at its end. */
@@ -180,8 +184,8 @@ const calls: Record<string, (...args: never[]) => unknown> = {
     return answer.trim() === hash.digest("hex");
   },
   /** Answers every datagram with its name, the sender's address and the payload's hash. */
-  async udpServe(port: number, name: string) {
-    const socket = createSocket("udp4");
+  async udpServe(port: number, name: string, type: "udp4" | "udp6" = "udp4") {
+    const socket = createSocket({ type, ipv6Only: type === "udp6" });
     socket.on("message", (payload, from) => {
       socket.send(
         `${name} ${from.address}:${from.port} ${payload.length} ${sha(payload)}`,
@@ -194,7 +198,7 @@ const calls: Record<string, (...args: never[]) => unknown> = {
   /** The answer to a datagram of so many bytes, or "" when none came in time. Checks the hash. */
   async udpAsk(host: string, port: number, bytes: number, localPort = 0, timeoutMs = 1000) {
     const payload = pattern(bytes);
-    const socket = createSocket("udp4");
+    const socket = createSocket(typeFor(host));
     await new Promise<void>((resolve) => socket.bind(localPort, resolve));
     const answer = await new Promise<string>((resolve) => {
       const timer = setTimeout(() => resolve(""), timeoutMs);
@@ -212,7 +216,7 @@ const calls: Record<string, (...args: never[]) => unknown> = {
   },
   /** Sends one datagram, perhaps from an address that is not the node's. */
   async udpSend(host: string, port: number, hex: string, from: string, localPort = 0) {
-    const socket = createSocket("udp4");
+    const socket = createSocket(typeFor(host));
     await new Promise<void>((resolve) => socket.bind(localPort, from, resolve));
     await new Promise((resolve) => socket.send(Buffer.from(hex, "hex"), port, host, resolve));
     socket.close();

@@ -9,12 +9,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Actor } from "./actor-handle.ts";
 import type { DomainLink, LinkKind } from "../../control/contract.ts";
-import type { DataPath } from "../../datapath/datapath.ts";
+import type { DataPath, DataPathConfig } from "../../datapath/datapath.ts";
 import { serviceTag } from "../../mark/index.ts";
 
 const CABLE = fileURLToPath(new URL("tap-cable.ts", import.meta.url));
 const PREFIX = `vmdp-${process.pid}-`;
 export const CLIENT = "10.78.0.100";
+export const CLIENT6 = "fd10:78::64";
 
 export function sh(command: string, ...args: string[]): string {
   return execFileSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
@@ -24,6 +25,8 @@ export class LabNode {
   readonly lab: Lab;
   readonly number: number;
   readonly address: string;
+  /** In a lab that has IPv6. */
+  readonly address6: string;
   readonly namespace: string;
   /** With the relay, its state file is beside. */
   readonly pins: string;
@@ -37,16 +40,23 @@ export class LabNode {
     this.dataPath = dataPath;
     this.number = number;
     this.address = `10.78.0.${number}`;
+    this.address6 = `fd10:78::${number}`;
     this.namespace = `${PREFIX}n${number}`;
     this.pins = join(dataPath === "kernel" ? lab.bpffs : lab.directory, `node${number}`);
   }
 
-  /** A new daemon; an earlier one is killed. */
-  async start(): Promise<void> {
+  /** A new daemon, with another configuration if it is given; an earlier one is killed. */
+  async start(changes: Partial<DataPathConfig> = {}): Promise<void> {
     await this.#daemon?.kill();
     this.#daemon = await Actor.start(this.namespace);
     this.host ??= await Actor.start(this.namespace);
-    const config = { uplink: "uplink", serviceAddress: this.address, pinDirectory: this.pins };
+    const config = {
+      uplink: "uplink",
+      serviceAddress: this.address,
+      pinDirectory: this.pins,
+      ...(this.lab.hasIpv6 ? { serviceAddress6: this.address6 } : {}),
+      ...changes,
+    };
     await this.#daemon.call("open", config, this.dataPath);
   }
 
@@ -95,6 +105,12 @@ export class LabNode {
       `link set eth0 up`,
       `route add ${link.gateway} dev eth0 scope link`,
       `route add default via ${link.gateway}`,
+      ...(link.address6 === undefined
+        ? []
+        : [
+            `-6 address add ${link.address6}/128 dev eth0 nodad`,
+            `-6 route add default via ${link.gateway6} dev eth0`,
+          ]),
     ];
     for (const step of steps) sh("ip", "-n", namespace, ...step.split(" "));
     const range = `net.ipv4.ip_local_port_range=${link.ephemeralPorts.join(" ")}`;
@@ -124,9 +140,19 @@ export class Lab {
   readonly nodes: LabNode[] = [];
   client!: Actor;
 
+  readonly hasIpv6: boolean;
+
+  private constructor(hasIpv6: boolean) {
+    this.hasIpv6 = hasIpv6;
+  }
+
   /** `dataPaths`: each node's; the kernel's when it is not named. */
-  static async create(nodeCount: number, dataPaths: readonly DataPath["kind"][] = []): Promise<Lab> {
-    const lab = new Lab();
+  static async create(
+    nodeCount: number,
+    dataPaths: readonly DataPath["kind"][] = [],
+    hasIpv6 = false,
+  ): Promise<Lab> {
+    const lab = new Lab(hasIpv6);
     mkdirSync(lab.bpffs, { recursive: true });
     sh("mount", "-t", "bpf", "bpf", lab.bpffs);
     try {
@@ -142,10 +168,10 @@ export class Lab {
     const wire = this.addNamespace("wire");
     sh("ip", "-n", wire, "link", "add", "bridge", "type", "bridge", "stp_state", "0");
     sh("ip", "-n", wire, "link", "set", "bridge", "up");
-    this.#plug(this.addNamespace(this.clientNamespace), wire, CLIENT, "c");
+    this.#plug(this.addNamespace(this.clientNamespace), wire, [CLIENT, CLIENT6], "c");
     for (let number = 1; number <= nodeCount; number += 1) {
       const node = new LabNode(this, number, dataPaths[number - 1] ?? "kernel");
-      this.#plug(this.addNamespace(`n${number}`), wire, node.address, `n${number}`);
+      this.#plug(this.addNamespace(`n${number}`), wire, [node.address, node.address6], `n${number}`);
       this.nodes.push(node);
       await node.start();
       this.#actors.push(node.host);
@@ -153,10 +179,11 @@ export class Lab {
     this.client = await this.actor(this.clientNamespace);
   }
 
-  #plug(namespace: string, wire: string, address: string, port: string): void {
+  #plug(namespace: string, wire: string, [address, address6]: readonly [string, string], port: string): void {
     sh("ip", "-n", wire, "link", "add", port, "type", "veth", "peer", "name", "uplink", "netns", namespace);
     sh("ip", "-n", wire, "link", "set", port, "master", "bridge", "up");
     sh("ip", "-n", namespace, "address", "add", `${address}/24`, "dev", "uplink");
+    if (this.hasIpv6) sh("ip", "-n", namespace, "address", "add", `${address6}/64`, "dev", "uplink", "nodad");
     sh("ip", "-n", namespace, "link", "set", "uplink", "up");
   }
 
