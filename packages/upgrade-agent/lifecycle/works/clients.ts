@@ -1,7 +1,7 @@
 /**
  * Stages `healthy`, `attached` and `caught-up`: putting the application proxy into the clients' path when a second
- * version is there, and waiting until no client is connected to the old version past the proxy, so that from then on
- * no write can miss a version. Source: CMU-CS-05-190 §3.3; DESIGN §5.
+ * version is there, waiting until no client is connected to the old version past the proxy, and only then the new
+ * version behind the proxy, so that from its first request on no write can miss it. Source: CMU-CS-05-190 §3.3; DESIGN §5.
  */
 import { AgentError } from "../../errors.ts";
 import type { Manifest } from "../../release/contract.ts";
@@ -29,7 +29,9 @@ export const attachClients: Work = async (context, upgrade) => {
   const manifest = await manifestOf(context, upgrade);
   // Without a proxy clients stay with the old version until the new one has all its state.
   if (manifest.proxy === undefined) return;
-  await ensureProxy(context, manifest, [...older, upgrade]);
+  // The new version is not behind the proxy yet: what clients still write at the old one past the proxy, it would not
+  // have, and clients of the proxy would read something older from it.
+  await ensureProxy(context, manifest, older);
   await context.router.setClientPath(upgrade.service, { kind: "proxy" });
 };
 
@@ -87,10 +89,10 @@ const drainHookEveryMs = 5_000;
 
 export const drainDirectConnections: Work = async (context, upgrade, signal) => {
   const manifest = await manifestOf(context, upgrade);
-  if (manifest.proxy === undefined) return;
-  for (const old of servingBeside(context, upgrade)) {
-    await drainVersion(context, upgrade, old, signal);
-  }
+  const older = servingBeside(context, upgrade);
+  if (manifest.proxy === undefined || older.length === 0) return;
+  for (const old of older) await drainVersion(context, upgrade, old, signal);
+  await ensureProxy(context, manifest, [...older, upgrade]);
 };
 
 async function drainVersion(
