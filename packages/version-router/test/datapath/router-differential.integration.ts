@@ -19,6 +19,8 @@ const RAW_SOCKETS = new URL("corners/raw-sockets.ts", import.meta.url).pathname;
 const SLOTS = [0, 1, 2, 3];
 /** The campaign is asked for in parts, so that it can tell how far it is. */
 const PART = 100_000;
+/** Cases after which it says how far it is. */
+const PROGRESS = 1_000_000;
 /** Seeds of one part must not be those of another. */
 const SEEDS_PER_PART = 100_000;
 /** Sockets that read nothing: each holds a few hundred packets. */
@@ -66,6 +68,8 @@ async function run(): Promise<void> {
       report = sumReports(report, found);
       t.equal(failure, undefined, failure ?? "no difference");
       if (failure !== undefined) return;
+      if (report.cases % PROGRESS === 0)
+        t.comment(`${report.cases} of ${CASES} in ${((performance.now() - startedMs) / 1000).toFixed(0)} s`);
     }
     const seconds = (performance.now() - startedMs) / 1000;
     t.comment(`seed ${SEED}: ${report.cases} cases in ${seconds.toFixed(1)} s`);

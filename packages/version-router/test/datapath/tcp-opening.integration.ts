@@ -137,13 +137,13 @@ async function run(): Promise<void> {
     sh("nsenter", `--net=/run/netns/${wire}`, program, ...words.split(" "));
   }
 
-  /** While packets need a second over the wire, so that two SYNs meet on their way. */
+  /** While packets need more than a second over the wire, so that two SYNs meet on their way. */
   async function slowly<T>(action: () => Promise<T>): Promise<T> {
     const ports = ["n1", "n2"] as const;
     for (const port of ports)
       inWire("tc", `qdisc add dev ${port} root tbf rate 20kbit burst 1600 latency 5s`);
-    // One empties the bucket; the others hold up for a second what comes behind them.
-    for (let fillers = 0; fillers < 3; fillers += 1) {
+    // One empties the bucket; the others hold up for more than a second what comes behind them.
+    for (let fillers = 0; fillers < 4; fillers += 1) {
       await a.host.call("udpSend", b.address, 9, FILLER, a.address);
       await b.host.call("udpSend", a.address, 9, FILLER, b.address);
     }
@@ -187,11 +187,8 @@ async function run(): Promise<void> {
     );
     for (const outcome of outcomes)
       t.match(outcome, { status: "rejected", reason: { message: "ECONNREFUSED" } });
-    t.equal(
-      (await a.counter("tuple_in_use", 2)) + (await b.counter("tuple_in_use", 1)),
-      2,
-      "counted at both nodes",
-    );
+    const [atA, atB] = [await a.counter("tuple_in_use", 2), await b.counter("tuple_in_use", 1)];
+    t.ok(atA >= 1 && atB >= 1, `counted at both nodes: ${atA}, ${atB}`);
     await asker.call("close", one);
     await stranger.call("close", other);
   });
