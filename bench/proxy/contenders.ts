@@ -41,7 +41,8 @@ const POLICIES = join(import.meta.dirname, "policies.js");
 
 const ours =
   (service: PolicyName): Command =>
-  (place) => [process.execPath, ...hostArguments(service, place)];
+  // A test runner's NODE_OPTIONS name files that the process may not read.
+  (place) => ["env", "-u", "NODE_OPTIONS", process.execPath, ...hostArguments(service, place)];
 
 const nginx =
   (configure: (place: RelayPlace) => string): Command =>
@@ -65,7 +66,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 
 export const CONTENDERS: readonly string[] = ["direct", "kernel", ...Object.keys(COMMANDS)];
 
-/** Contenders that each request of a client makes ask two servers. */
+/** Policies with a second version that may ask both. */
 export const TWO_VERSIONS = ["write-all", "newest", "first", "longest", "translate", "shadow"] as const;
 
 const FIRST_PORT = 8100;
