@@ -168,6 +168,26 @@ async function run(): Promise<void> {
     sh("ip", "-n", a.domainNamespace(0), "address", "delete", "10.78.0.55/32", "dev", "eth0");
   });
 
+  t.test("kernel: a path that strips the option is counted for its peer, in both directions", async (t) => {
+    const wire = a.namespace.replace(/n1$/, "wire");
+    const nft = (rule: string) => sh("nsenter", `--net=/run/netns/${wire}`, "nft", rule);
+    // What node b sends loses it, as behind a firewall that clears what it does not know.
+    nft(
+      "add table netdev lossy; add chain netdev lossy in { type filter hook ingress device n2 priority 0; }",
+    );
+    nft("add rule netdev lossy in tcp flags & syn == syn reset tcp option 253");
+    const filter = { verdict: "option_stripped" };
+    const answers = await traced(a, filter, () => t.rejects(a1.connect(b.address, PEER_TCP)));
+    t.match(answers, [{ source: b.address, flags: "S.", outcome: "refused", reason: /removes TCP options/ }]);
+    const openings = await traced(a, filter, () => t.rejects(b1.connect(a.address, PEER_TCP)));
+    t.match(openings[0], { source: b.address, destinationPort: PEER_TCP, flags: "S", outcome: "refused" });
+    const counters = (await a.call("peerCounters")).filter(({ verdict }) => verdict === "option_stripped");
+    t.equal(counters.length, 2, "of the version that was answered, and of none");
+    t.ok(counters.every(({ peerAddress, service }) => peerAddress === b.address && service === "kv"));
+    nft("delete table netdev lossy");
+    t.match((await a1.connect(b.address, PEER_TCP)).greeting, /^node2-v1 /, "mended");
+  });
+
   t.test("relay: names the verdicts that its rules decide unseen", async (t) => {
     t.ok((await b.call("trace", {})).unseen.includes("spoofed"));
     t.same((await a.call("trace", {})).unseen, []);
