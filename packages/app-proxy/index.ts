@@ -4,12 +4,14 @@ export * from "./connection/contract.ts";
 export { ProxyError, type ProxyErrorCode } from "./errors.ts";
 export { ALL_KEYS, type Classified } from "./framing/classified.ts";
 export type * from "./framing/contract.ts";
+export * from "./framing/datagram/index.ts";
 export * from "./framing/http/index.ts";
 export * from "./framing/length-prefix/index.ts";
 export * from "./framing/lines/index.ts";
 export * from "./framing/msgpack/index.ts";
 export * from "./framing/onc-rpc/index.ts";
 export * from "./framing/resp/index.ts";
+export type { ComparableValue, ComparisonReport, FieldReport, Sample, Verdict } from "./compare/index.ts";
 export type { Outcome, Policy, Progress, Step } from "./policy/contract.ts";
 export { createFramedProxy, type FramedProxy } from "./policy/framed-proxy.ts";
 export {
@@ -22,6 +24,7 @@ export { oldestDecides, type OldestDecides, type OldestDecidesOptions } from "./
 export type { ExchangeLimits, FramedProxyOptions, VersionCounts } from "./policy/options.ts";
 export { createProxy, type ProxyOptions, type Reads } from "./policy/proxy.ts";
 export { readAllChoose, type ReadAllOptions, type VersionReply } from "./policy/read-all-choose.ts";
+export type { CompareOptions } from "./policy/compare.ts";
 export type { ProxyEvent } from "./policy/events.ts";
 export type { QuarantineOptions } from "./policy/quarantine.ts";
 export type { ShadowOptions, ShadowPair } from "./policy/shadow.ts";

@@ -3,7 +3,9 @@
  * that something failed. `http/` is one; a protocol of your own needs these functions and gets every policy.
  */
 import type { PeekBuffer } from "../buffer/peek-buffer.ts";
+import type { ComparableValue } from "../compare/value.ts";
 import type { Classified } from "./classified.ts";
+import type { DatagramWords } from "./datagram/framing.ts";
 
 /** What a reader found at the beginning of a buffer. */
 export type Frame<Message> =
@@ -73,6 +75,10 @@ export interface Framing<Request, Reply> {
   readonly isFault?: (reply: Reply, request: Request) => boolean;
   /** Of what a reply carries, bytes; for choosing the longest. */
   readonly lengthOf?: (reply: Reply) => number;
+  /** What is compared of a reply when versions are compared. Default: its bytes. */
+  readonly comparable?: (reply: Reply, request: Request) => ComparableValue;
+  /** A request in a few words, for people; without what may be secret. Default: nothing. */
+  readonly describe?: (request: Request) => string;
   /** The client wants its connection closed after this request's reply. Default: never. */
   readonly isLastRequest?: (request: Request) => boolean;
   /** The server will close its connection after this reply. Default: never. */
@@ -81,6 +87,8 @@ export interface Framing<Request, Reply> {
   readonly idleHintMs?: (reply: Reply) => number | undefined;
   /** Default of the limit of the same name, for protocols whose servers close quiet connections. */
   readonly serverIdleMs?: number;
+  /** Each datagram is a message; made by `datagramFraming`. Default: messages come in a stream. */
+  readonly datagram?: DatagramWords<Request, Reply>;
 }
 
 /** What a framing that knows only where messages end must be told by the application, as far as its protocol has it. */
@@ -89,6 +97,8 @@ export type ApplicationWords<Request, Reply> = Partial<
     Framing<Request, Reply>,
     | "answers"
     | "classify"
+    | "comparable"
+    | "describe"
     | "expectsReply"
     | "failure"
     | "isFault"

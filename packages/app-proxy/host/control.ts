@@ -4,11 +4,14 @@
  *     GET  /v1/status    → what the process is and does
  *     PUT  /v1/versions  {"versions": […], "timeoutMs"?}  → {"settled": whether all requests begun before are over}
  *     POST /v1/drain     {"deadlineMs", "exit"?}           → {"remaining": connections}; exits then when asked to
- *     GET  /v1/events?after=N  → {"events": those with a number above N, oldest first}
+ *     GET  /v1/events?after=N&waitMs=M  → {"events": those with a number above N, oldest first}; when there is none,
+ *                              answered with the next, or after M milliseconds (default 0, at most 60,000)
+ *     GET  /v1/compare         → {"comparisons": […]}, docs/PROXY.md
  *     POST /v1/readmit   {"version"}                       → {"readmitted": whether it was kept out}
  *     GET  /v1/watch     → an answer that does not end while the process lives
  */
 import http from "node:http";
+import type { ComparisonReport } from "../compare/contract.ts";
 import { ProxyError } from "../errors.ts";
 import type { ProxyEvent } from "../policy/events.ts";
 import { faultsOfVersions, isObject, type VersionEndpoints } from "./launch.ts";
@@ -16,6 +19,7 @@ import type { ProxyServer } from "./proxy-server.ts";
 
 const BODY_BYTES_MAX = 1024 * 1024;
 const SETTLE_TIMEOUT_MS = 30_000;
+const EVENTS_WAIT_MS_MAX = 60_000;
 
 export interface ControlOptions {
   readonly server: ProxyServer;
@@ -23,6 +27,10 @@ export interface ControlOptions {
   about(): Record<string, unknown>;
   /** What happened that the agent must know, oldest first; empty for handlers that do not say. */
   events(): readonly ControlEvent[];
+  /** Calls back after every event. The returned function ends that. */
+  onEvent(told: () => void): () => void;
+  /** Of each pair of versions whose replies are compared; empty for handlers that compare nothing. */
+  comparisons(): readonly ComparisonReport[];
   /** Ends the quarantine of a version; false when there was none. */
   readmit(version: number): boolean;
   /** Ends the process, after the answer to a drain that asks for it. */
@@ -71,12 +79,10 @@ async function answer(options: ControlOptions, request: http.IncomingMessage, re
       if (body["exit"] === true) response.on("close", () => options.exit());
       return send(response, 200, drained);
     }
-    case "GET /v1/events": {
-      const after = Number(url.searchParams.get("after") ?? 0);
-      if (!Number.isInteger(after) || after < 0)
-        throw new ProxyError("E_LAUNCH", "after must be the number of an event, or 0.");
-      return send(response, 200, { events: options.events().filter(({ number }) => number > after) });
-    }
+    case "GET /v1/events":
+      return send(response, 200, { events: await eventsAfter(options, url, response) });
+    case "GET /v1/compare":
+      return send(response, 200, { comparisons: options.comparisons() });
     case "POST /v1/readmit": {
       const body = await readBody(request, ["version"]);
       if (!Number.isInteger(body["version"]))
@@ -92,6 +98,34 @@ async function answer(options: ControlOptions, request: http.IncomingMessage, re
         message: "This call does not exist; see docs/PROXY.md.",
       });
   }
+}
+
+async function eventsAfter(
+  options: ControlOptions,
+  { searchParams }: URL,
+  response: http.ServerResponse,
+): Promise<readonly ControlEvent[]> {
+  const [after, waitMs] = ["after", "waitMs"].map((name) => Number(searchParams.get(name) ?? 0)) as [
+    number,
+    number,
+  ];
+  if (!Number.isInteger(after) || after < 0)
+    throw new ProxyError("E_LAUNCH", "after must be the number of an event, or 0.");
+  if (!(waitMs >= 0 && waitMs <= EVENTS_WAIT_MS_MAX))
+    throw new ProxyError("E_LAUNCH", `waitMs must be milliseconds from 0 to ${EVENTS_WAIT_MS_MAX}.`);
+  const found = (): readonly ControlEvent[] => options.events().filter(({ number }) => number > after);
+  if (found().length > 0 || waitMs === 0) return found();
+  await new Promise<void>((resolve) => {
+    const over = (): void => {
+      clearTimeout(timer);
+      forget();
+      resolve();
+    };
+    const timer = setTimeout(over, waitMs);
+    const forget = options.onEvent(over);
+    response.on("close", over);
+  });
+  return found();
 }
 
 function send(response: http.ServerResponse, status: number, value: unknown): void {

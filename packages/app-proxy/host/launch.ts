@@ -26,6 +26,8 @@ export interface Launch {
   readonly user?: { readonly uid: number; readonly gid: number };
   /** Client connections at a time. Default 10,000; each costs a descriptor, one more per version, and buffers. */
   readonly connectionsMax?: number;
+  /** Versions that an earlier process found sick; they are kept out from the start. Default: none. */
+  readonly quarantined?: readonly number[];
 }
 
 const VERSION_MAX = 2 ** 28 - 1;
@@ -34,7 +36,16 @@ const PORT = /^tcp\/([1-9][0-9]{0,4})$/;
 export function parseLaunch(text: string): Launch {
   const faults: string[] = [];
   const value = parseJson(text);
-  const known = ["service", "module", "control", "listen", "versions", "user", "connectionsMax"];
+  const known = [
+    "service",
+    "module",
+    "control",
+    "listen",
+    "versions",
+    "user",
+    "connectionsMax",
+    "quarantined",
+  ];
   for (const key of Object.keys(value)) if (!known.includes(key)) faults.push(`${key} is unknown`);
   if (typeof value["service"] !== "string") faults.push("service must be a string");
   if (typeof value["module"] !== "string") faults.push("module must be a path");
@@ -49,6 +60,10 @@ export function parseLaunch(text: string): Launch {
   const connectionsMax = value["connectionsMax"];
   if (connectionsMax !== undefined && (!Number.isInteger(connectionsMax) || (connectionsMax as number) < 1)) {
     faults.push("connectionsMax must be a whole number from 1");
+  }
+  const quarantined = value["quarantined"] ?? [];
+  if (!Array.isArray(quarantined) || !quarantined.every(isVersion)) {
+    faults.push(`quarantined must be a list of 1…${VERSION_MAX}`);
   }
   const user = value["user"];
   if (user !== undefined && !(isObject(user) && isUnprivileged(user["uid"]) && isUnprivileged(user["gid"]))) {
@@ -72,7 +87,7 @@ export function faultsOfVersions(value: unknown): string[] {
     }
     const { version, endpoints, ...rest } = entry;
     for (const key of Object.keys(rest)) faults.push(`versions[${index}].${key} is unknown`);
-    if (!Number.isInteger(version) || (version as number) < 1 || (version as number) > VERSION_MAX) {
+    if (!isVersion(version)) {
       faults.push(`versions[${index}].version must be 1…${VERSION_MAX}`);
     } else if (seen.has(version)) {
       faults.push(`versions[${index}].version is there twice`);
@@ -112,6 +127,10 @@ function parseJson(text: string): Record<string, unknown> {
     throw new ProxyError("E_LAUNCH", "The launch description is not JSON.", error);
   }
   throw new ProxyError("E_LAUNCH", "The launch description must be an object.");
+}
+
+function isVersion(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= VERSION_MAX;
 }
 
 function isDescriptor(value: unknown): boolean {

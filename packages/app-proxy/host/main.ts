@@ -62,7 +62,13 @@ async function loadHandlers(launch: Launch): Promise<Watched> {
 }
 
 /** The functions of a proxy made with the toolkit; a module's own handlers may have some, or none. */
-type Watched = ProxyHandlers & Partial<Pick<FramedProxy, "counts" | "events" | "quarantined" | "readmit">>;
+type Watched = ProxyHandlers &
+  Partial<
+    Pick<
+      FramedProxy,
+      "comparisons" | "counts" | "events" | "onEvent" | "quarantine" | "quarantined" | "readmit"
+    >
+  >;
 
 function about(launch: Launch, handlers: Watched, startedAtMs: number): Record<string, unknown> {
   const { rss, heapUsed, external } = process.memoryUsage();
@@ -92,11 +98,14 @@ async function main(): Promise<void> {
   const { connectionsMax } = launch;
   const server = new ProxyServer({ handlers, ...(connectionsMax === undefined ? {} : { connectionsMax }) });
   await server.setVersions(launch.versions);
+  for (const version of launch.quarantined ?? []) handlers.quarantine?.(version);
   const startedAtMs = Date.now();
   const control = createControl({
     server,
     about: () => about(launch, handlers, startedAtMs),
     events: () => eventsOf(handlers),
+    onEvent: (told) => handlers.onEvent?.(told) ?? (() => undefined),
+    comparisons: () => handlers.comparisons?.() ?? [],
     readmit: (version) => handlers.readmit?.(version, performance.now()) ?? false,
     exit: () => process.exit(0),
   });

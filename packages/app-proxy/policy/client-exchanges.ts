@@ -81,7 +81,7 @@ export class ClientExchanges<Request, Reply> {
   /** The connection is over, whatever was in flight: nobody else may have to wait for it. */
   onClosed(): void {
     for (const exchange of this.#queue.splice(0)) this.#dispatcher.abandon(exchange);
-    this.#dispatcher.dropCopies();
+    this.#dispatcher.onClosed();
   }
 
   #accept(request: Request): void {

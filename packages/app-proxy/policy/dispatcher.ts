@@ -6,6 +6,7 @@ import type { PeekBuffer } from "../buffer/peek-buffer.ts";
 import type { Connection, ServerEnd } from "../connection/contract.ts";
 import type { FailureKind } from "../framing/contract.ts";
 import type { VersionSet } from "../versions/version-set.ts";
+import { CompareExchanges } from "./compare-exchanges.ts";
 import {
   answerOf,
   messageOf,
@@ -27,6 +28,7 @@ export class Dispatcher<Request, Reply> {
   readonly #connection: Connection;
   readonly #answered: () => void;
   readonly #lines: ServerLines<Request, Reply>;
+  readonly #compare: CompareExchanges<Request, Reply> | undefined;
   readonly #shadow: Shadow<Request, Reply> | undefined;
 
   /** `answered` is called after everything that may have given exchanges their answers. */
@@ -36,9 +38,11 @@ export class Dispatcher<Request, Reply> {
     this.#answered = answered;
     this.#lines = new ServerLines(shared.options, connection, shared.limits.serverIdleMs);
     const giveUp = (version: number): void => this.#loseLine(brokenEnd(version, "a shadow is late"));
-    const { shadow } = shared.options;
-    if (shadow !== undefined) {
-      this.#shadow = new Shadow(shadow, { connection, lines: this.#lines, shared, giveUp });
+    const { comparisons, options } = shared;
+    const context = { connection, lines: this.#lines, shared };
+    if (comparisons !== undefined) this.#compare = new CompareExchanges(comparisons, context);
+    if (options.shadow !== undefined) {
+      this.#shadow = new Shadow(options.shadow, { ...context, compare: this.#compare, giveUp });
     }
   }
 
@@ -112,6 +116,13 @@ export class Dispatcher<Request, Reply> {
     const shadows = this.#shared.roles.shadows(this.#connection.versions());
     const answering = this.#answering();
     this.#lines.dropUnless((version, line) => (line.hasCopies() ? shadows : answering).has(version));
+    this.#compare?.onRolesChanged(answering);
+  }
+
+  /** The client is gone. */
+  onClosed(): void {
+    this.dropCopies();
+    this.#compare?.onClosed();
   }
 
   /** What is on its way to shadows is not worth waiting for. */
@@ -138,6 +149,7 @@ export class Dispatcher<Request, Reply> {
       case "send":
         if (exchange.expired) return this.#fail(exchange, "late", "the versions did not answer in time");
         for (const version of step.versions) exchange.attempts.set(version, newAttempt());
+        this.#compare?.sent(exchange, step.versions);
         for (const version of step.versions) this.#send(exchange, version);
         if (exchange.oneWay) this.#answer(exchange, { kind: "nothing" });
     }
@@ -163,6 +175,7 @@ export class Dispatcher<Request, Reply> {
     const attempt = exchange.attempts.get(version);
     if (attempt !== undefined) {
       attempt.outcome = outcomeOf(() => transformReply?.(reply, version, request) ?? reply);
+      this.#compare?.settle(exchange);
     }
     // A server that says so does not process what was sent behind (RFC 9112 §9.6): as good as never sent.
     if (framing.isLastReply?.(reply) === true) this.#loseLine({ version, reason: "ended", sentBytes: 0 });
@@ -173,10 +186,22 @@ export class Dispatcher<Request, Reply> {
   #loseLine(end: ServerEnd): void {
     for (const exchange of this.#lines.drop(end.version)) {
       const attempt = exchange.attempts.get(end.version);
-      if (attempt === undefined || exchange.answer !== undefined) continue;
+      if (attempt === undefined) continue;
+      if (exchange.answer !== undefined) {
+        this.#lostLate(exchange, attempt, end);
+        continue;
+      }
       this.#lost(exchange, attempt, end);
+      this.#compare?.settle(exchange);
       this.step(exchange);
     }
+  }
+
+  /** The client has its answer; only who compares wants to know. */
+  #lostLate(exchange: Exchange<Request, Reply>, attempt: Attempt<Reply>, end: ServerEnd): void {
+    if (attempt.outcome.kind !== "pending") return;
+    attempt.outcome = { kind: "failed", failure: "broken", detail: end.detail ?? end.reason };
+    this.#compare?.settle(exchange);
   }
 
   #lost(exchange: Exchange<Request, Reply>, attempt: Attempt<Reply>, end: ServerEnd): void {
@@ -218,6 +243,7 @@ export class Dispatcher<Request, Reply> {
       };
       this.#shared.countsOf(version).failed += 1;
     }
+    this.#compare?.settle(exchange);
     this.step(exchange);
     if (exchange.answer === undefined)
       this.#fail(exchange, "late", "the request waited too long for its turn");
@@ -249,7 +275,13 @@ export class Dispatcher<Request, Reply> {
   #answer(exchange: Exchange<Request, Reply>, answer: Answer<Reply>): void {
     exchange.answer = answer;
     exchange.cancelDeadline?.();
-    for (const attempt of exchange.attempts.values()) attempt.cancelRetry?.();
+    for (const attempt of exchange.attempts.values()) {
+      attempt.cancelRetry?.();
+      // It waited for its next try, which does not come now.
+      if (attempt.cancelRetry === undefined || attempt.outcome.kind !== "pending") continue;
+      attempt.outcome = { kind: "failed", failure: "unavailable", detail: "it was not sent again" };
+      this.#compare?.settle(exchange);
+    }
     exchange.releaseKey?.();
   }
 }

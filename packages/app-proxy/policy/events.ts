@@ -16,11 +16,19 @@ const EVENTS_MAX = 100;
 
 export class ProxyEvents {
   readonly #events: ProxyEvent[] = [];
+  readonly #listeners = new Set<() => void>();
   #next = 1;
 
   add(event: Omit<ProxyEvent, "number">): void {
     this.#events.push({ ...event, number: this.#next++ });
     if (this.#events.length > EVENTS_MAX) this.#events.shift();
+    for (const told of Array.from(this.#listeners)) told();
+  }
+
+  /** Calls back after every event. The returned function ends that. */
+  onEvent(told: () => void): () => void {
+    this.#listeners.add(told);
+    return () => this.#listeners.delete(told);
   }
 
   /** Oldest first. */

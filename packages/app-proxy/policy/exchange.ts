@@ -31,6 +31,9 @@ export function answerOf<Reply>(words: () => Reply | undefined, oneWay: boolean)
   }
 }
 
+/** Why a copy has no reply: the version is at fault, or nobody waits for it any more. */
+export type CopyEnd = "lost" | "cut";
+
 export interface Exchange<Request, Reply> {
   /** Undefined when what the client sent was no request; then `answer` is there from the start. */
   readonly request: Request | undefined;
@@ -42,7 +45,9 @@ export interface Exchange<Request, Reply> {
   readonly oneWay: boolean;
   readonly attempts: Map<number, Attempt<Reply>>;
   /** Of a copy for a shadow: told of its reply, or of its loss. */
-  readonly whenCopied?: (reply: Reply | undefined) => void;
+  readonly whenCopied?: (reply: Reply | undefined, why?: CopyEnd) => void;
+  /** The copy is on a line that clients' requests use, too. */
+  readonly onAnsweringLine?: boolean;
   /** Tells the connection that the request is over. */
   readonly done: () => void;
   /** Has its turn on this connection. */
@@ -61,7 +66,7 @@ export interface Exchange<Request, Reply> {
 export function newExchange<Request, Reply>(
   start: Pick<
     Exchange<Request, Reply>,
-    "request" | "bytes" | "classified" | "policy" | "oneWay" | "done" | "whenCopied"
+    "request" | "bytes" | "classified" | "policy" | "oneWay" | "done" | "whenCopied" | "onAnsweringLine"
   >,
 ): Exchange<Request, Reply> {
   return {

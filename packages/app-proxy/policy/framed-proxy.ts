@@ -1,4 +1,5 @@
 /** Handlers for any framed protocol, out of a framing, a classifier and two policies. */
+import type { ComparisonReport } from "../compare/contract.ts";
 import type { Connection, ProxyHandlers } from "../connection/contract.ts";
 import { ClientExchanges } from "./client-exchanges.ts";
 import type { ProxyEvent } from "./events.ts";
@@ -10,6 +11,12 @@ export interface FramedProxy extends ProxyHandlers {
   counts(): Readonly<Record<string, Readonly<VersionCounts>>>;
   /** The last hundred things that whoever watches over the proxy must know, oldest first. */
   events(): readonly ProxyEvent[];
+  /** Of each pair of versions whose replies are compared. */
+  comparisons(): readonly ComparisonReport[];
+  /** Calls back after every event. The returned function ends that. */
+  onEvent(told: () => void): () => void;
+  /** Keeps a version out that was found sick before this proxy began; without quarantine among the options: nothing. */
+  quarantine(version: number): void;
   /** Versions that run and are kept out because they are sick. */
   quarantined(): readonly number[];
   /**
@@ -44,7 +51,10 @@ export function createFramedProxy<Request, Reply>(options: FramedProxyOptions<Re
       byConnection.delete(connection);
     },
     counts: () => Object.fromEntries(shared.counts),
+    comparisons: () => shared.comparisons?.reports() ?? [],
     events: () => shared.events.all(),
+    onEvent: (told) => shared.events.onEvent(told),
+    quarantine: (version) => shared.quarantine?.add(version),
     quarantined: () => shared.quarantine?.versions() ?? [],
     readmit: (version, nowMs) => shared.readmit(version, nowMs),
   };

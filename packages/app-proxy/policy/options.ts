@@ -1,5 +1,6 @@
 /** What a framed proxy is made of. */
 import type { Framing } from "../framing/contract.ts";
+import type { CompareOptions } from "./compare.ts";
 import type { Classified, Policy } from "./contract.ts";
 import type { QuarantineOptions } from "./quarantine.ts";
 import type { ShadowOptions } from "./shadow.ts";
@@ -48,6 +49,8 @@ export interface FramedProxyOptions<Request, Reply> {
   readonly sickVersions?: "strict" | "quarantine" | QuarantineOptions;
   /** Versions that get copies instead of a say. Default: none. */
   readonly shadow?: ShadowOptions<Request, Reply>;
+  /** Compares replies, of shadows and of versions that are asked at once. Default: nothing is compared. */
+  readonly compare?: CompareOptions<Request, Reply>;
   readonly limits?: Partial<ExchangeLimits>;
 }
 

@@ -49,6 +49,11 @@ export class Quarantine {
     return [...this.#versions];
   }
 
+  /** It was found sick before. */
+  add(version: number): void {
+    this.#versions.add(version);
+  }
+
   /** Whether it was kept out. */
   readmit(version: number): boolean {
     this.#failures.delete(version);

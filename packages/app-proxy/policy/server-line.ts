@@ -38,6 +38,11 @@ export class ServerLine<Request, Reply> {
   }
 
   hasCopies(): boolean {
-    return this.waiting.some(({ whenCopied }) => whenCopied !== undefined);
+    return this.waiting.some(isShadowCopy);
   }
+}
+
+/** A copy that says of its line that it leads to a shadow. */
+export function isShadowCopy<Request, Reply>(exchange: Exchange<Request, Reply>): boolean {
+  return exchange.whenCopied !== undefined && exchange.onAnsweringLine !== true;
 }

@@ -1,9 +1,9 @@
 /** One client connection's lines to the versions: opened when first needed, begun with its session, given up when stale. */
 import { PeekBuffer } from "../buffer/peek-buffer.ts";
 import type { Connection } from "../connection/contract.ts";
-import { newExchange, type Exchange } from "./exchange.ts";
+import { newExchange, type CopyEnd, type Exchange } from "./exchange.ts";
 import type { FramedProxyOptions } from "./options.ts";
-import { ServerLine } from "./server-line.ts";
+import { isShadowCopy, ServerLine } from "./server-line.ts";
 
 /** Largest request that is kept for the sake of later server connections, bytes; a client holds one per session key. */
 const SESSION_REQUEST_BYTES_MAX = 16 * 1024;
@@ -47,24 +47,24 @@ export class ServerLines<Request, Reply> {
     const { framing, transformRequest } = this.#options;
     const request = exchange.request as Request;
     const bytes = framing.encodeRequest(transformRequest?.(request, version) ?? request);
-    const background = exchange.whenCopied !== undefined;
+    const background = isShadowCopy(exchange);
     const position = this.#connection.enqueue(version, new PeekBuffer(...bytes), { background });
     if (!exchange.oneWay) line.waiting.push(exchange);
     return position;
   }
 
   /** Returns the exchanges that the version owes a reply. */
-  drop(version: number): readonly Exchange<Request, Reply>[] {
+  drop(version: number, why: CopyEnd = "lost"): readonly Exchange<Request, Reply>[] {
     const line = this.#byVersion.get(version);
     this.#byVersion.delete(version);
     this.#connection.dropServer(version);
     const waiting = line?.waiting ?? [];
-    for (const exchange of waiting) exchange.whenCopied?.(undefined);
+    for (const exchange of waiting) exchange.whenCopied?.(undefined, why);
     return waiting;
   }
 
   dropUnless(keeps: (version: number, line: ServerLine<Request, Reply>) => boolean): void {
-    for (const [version, line] of this.entries()) if (!keeps(version, line)) this.drop(version);
+    for (const [version, line] of this.entries()) if (!keeps(version, line)) this.drop(version, "cut");
   }
 
   /** The request goes in front on every line that is opened from now on. Returns false when it is too large for that. */

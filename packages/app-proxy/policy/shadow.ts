@@ -5,7 +5,8 @@
  */
 import type { Connection } from "../connection/contract.ts";
 import type { VersionSet } from "../versions/version-set.ts";
-import { newExchange, type Exchange } from "./exchange.ts";
+import type { CompareExchanges } from "./compare-exchanges.ts";
+import { newExchange, type CopyEnd, type Exchange } from "./exchange.ts";
 import type { ServerLines } from "./server-lines.ts";
 import type { SharedState } from "./shared-state.ts";
 
@@ -40,6 +41,8 @@ export interface ShadowContext<Request, Reply> {
   readonly connection: Connection;
   readonly lines: ServerLines<Request, Reply>;
   readonly shared: SharedState<Request, Reply>;
+  /** Undefined: nothing is compared. */
+  readonly compare: CompareExchanges<Request, Reply> | undefined;
   /** The version's connection is of no use any more. */
   giveUp(version: number): void;
 }
@@ -57,31 +60,56 @@ export class Shadow<Request, Reply> {
 
   /** The exchange was answered with this reply. */
   copy(exchange: Exchange<Request, Reply>, reply: Reply): void {
-    const { connection, shared } = this.#context;
+    const { compare, connection, shared } = this.#context;
     if (connection.draining || this.#options.wants?.(exchange.request as Request) === false) return;
-    for (const version of shared.roles.shadows(connection.versions())) this.#copyTo(version, exchange, reply);
+    const running = connection.versions();
+    const baseline =
+      compare?.wants(exchange) === true
+        ? compare.baselineOf(exchange, reply, shared.roles.answering(running))
+        : undefined;
+    for (const version of shared.roles.shadows(running)) this.#copyTo(version, exchange, reply, baseline);
   }
 
-  #copyTo(version: number, original: Exchange<Request, Reply>, reply: Reply): void {
-    const { connection, lines, shared } = this.#context;
+  /** `baseline`: the version that answered, undefined when the replies are not compared. */
+  #copyTo(
+    version: number,
+    original: Exchange<Request, Reply>,
+    reply: Reply,
+    baseline: number | undefined,
+  ): void {
+    const { compare, connection, lines, shared } = this.#context;
     const { bytesMax = 1024 * 1024, copiesMax = 64, timeoutMs = 5_000 } = this.#options;
     const { bytes } = original;
     const counts = shared.countsOf(version);
     if ((lines.get(version)?.waiting.length ?? 0) >= copiesMax || this.#bytes + bytes > bytesMax) {
       counts.dropped += 1;
+      if (baseline !== undefined) compare?.drop(baseline, version);
       return;
     }
     this.#bytes += bytes;
     const done = connection.requestStarted(bytes, { background: true });
     const cancel = connection.after(timeoutMs, () => this.#context.giveUp(version));
-    const over = (shadowReply: Reply | undefined): void => {
+    const over = (shadowReply: Reply | undefined, why: CopyEnd = "lost"): void => {
       cancel();
       done();
       this.#bytes -= bytes;
       if (shadowReply === undefined) counts.failed += 1;
-      else this.#tell(original, reply, version, shadowReply);
+      if (shadowReply === undefined && why === "cut") {
+        if (baseline !== undefined) compare?.drop(baseline, version);
+        return;
+      }
+      const translated =
+        shadowReply === undefined ? undefined : this.#tell(original, reply, version, shadowReply);
+      if (baseline === undefined) return;
+      const fate = translated === undefined ? { lost: "no reply" } : { reply: translated };
+      compare?.pair(original, { version: baseline, fate: { reply } }, { version, fate });
     };
-    const copy = newExchange<Request, Reply>({ ...original, done, whenCopied: over });
+    const copy = newExchange<Request, Reply>({
+      ...original,
+      done,
+      whenCopied: over,
+      onAnsweringLine: false,
+    });
     copy.answer = { kind: "nothing" };
     try {
       lines.send(lines.to(version), version, copy);
@@ -91,14 +119,22 @@ export class Shadow<Request, Reply> {
     }
   }
 
-  #tell(original: Exchange<Request, Reply>, reply: Reply, version: number, shadowReply: Reply): void {
+  /** Returns the shadow's reply as a client would get it; undefined when it cannot be translated. */
+  #tell(
+    original: Exchange<Request, Reply>,
+    reply: Reply,
+    version: number,
+    shadowReply: Reply,
+  ): Reply | undefined {
     const { shared } = this.#context;
     const request = original.request as Request;
+    let translated: Reply | undefined;
     try {
-      const translated = shared.options.transformReply?.(shadowReply, version, request) ?? shadowReply;
+      translated = shared.options.transformReply?.(shadowReply, version, request) ?? shadowReply;
       this.#options.onReply?.({ request, reply, version, shadowReply: translated });
     } catch {
       shared.countsOf(version).failed += 1;
     }
+    return translated;
   }
 }

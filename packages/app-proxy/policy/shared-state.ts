@@ -1,6 +1,7 @@
 /** What all client connections of a proxy share. */
 import type { VersionSet } from "../versions/version-set.ts";
 import type { ClientExchanges } from "./client-exchanges.ts";
+import { Comparisons } from "./compare.ts";
 import type { Exchange } from "./exchange.ts";
 import { ProxyEvents } from "./events.ts";
 import { KeyOrder } from "./key-order.ts";
@@ -20,18 +21,20 @@ export class SharedState<Request, Reply> {
   readonly events = new ProxyEvents();
   readonly roles: Roles;
   readonly quarantine: Quarantine | undefined;
+  readonly comparisons: Comparisons<Request, Reply> | undefined;
   readonly counts = new Map<number, VersionCounts>();
   /** The connections that live. */
   readonly clients = new Set<Pick<ClientExchanges<Request, Reply>, "onVersionsChanged">>();
 
   constructor(options: FramedProxyOptions<Request, Reply>) {
-    const { framing, limits, shadow, sickVersions = "strict" } = options;
+    const { compare, framing, limits, shadow, sickVersions = "strict" } = options;
     const { serverIdleMs = DEFAULT_EXCHANGE_LIMITS.serverIdleMs } = framing;
     this.options = options;
     this.limits = { ...DEFAULT_EXCHANGE_LIMITS, serverIdleMs, ...limits };
     if (sickVersions !== "strict") {
       this.quarantine = new Quarantine(sickVersions === "quarantine" ? {} : sickVersions);
     }
+    if (compare !== undefined) this.comparisons = new Comparisons(options, compare);
     this.roles = new Roles(
       this.quarantine,
       shadow === undefined ? undefined : (shadow.versions ?? isNewestOfSeveral),

@@ -1,6 +1,7 @@
 /** HTTP/1.1 as the policies see it. */
 import type { Classified } from "../classified.ts";
 import type { FailureKind, Framing, RefusedStatus } from "../contract.ts";
+import { comparableHttp, describeHttp } from "./comparable.ts";
 import {
   encodeReply,
   encodeRequest,
@@ -59,6 +60,8 @@ export function httpFraming(limits: HttpLimits = DEFAULT_HTTP_LIMITS): Framing<H
     isSuccess: isHttpSuccess,
     isFault: (reply) => reply.status >= 500,
     lengthOf: (reply) => reply.body.length,
+    comparable: comparableHttp,
+    describe: describeHttp,
     idleHintMs,
     serverIdleMs: SERVER_IDLE_MS,
   };

@@ -1,6 +1,7 @@
 /** RESP 2 and 3 as the policies see them. */
 import type { Framing } from "../contract.ts";
 import { classifyResp, notCarried } from "./commands.ts";
+import { comparableResp, describeResp } from "./comparable.ts";
 import { RespReplyReader, RespRequestReader, type RespRequest } from "./readers.ts";
 import { DEFAULT_RESP_LIMITS, type RespLimits } from "./scan.ts";
 import { RespError, respEncode } from "./values.ts";
@@ -31,6 +32,8 @@ export function respFraming(limits: Partial<RespLimits> = {}): Framing<RespReque
     },
     isSuccess: (reply) => !isError(reply),
     isFound: (reply) => !isError(reply) && !isEmpty(reply),
+    comparable: comparableResp,
+    describe: describeResp,
     isLastRequest: ({ name }) => name === "QUIT",
   };
 }
