@@ -9,7 +9,7 @@ import { whyNoLab } from "./lab.ts";
 import type { LabNode } from "./lab.ts";
 
 const PORT = 7010;
-const LOCAL_PORTS = { again: 20_001, reset: 20_010 } as const;
+const LOCAL_PORTS = { again: 20_001, reset: 20_010, lost: { client: 20_020, server: 20_021 } } as const;
 /** The table holds 65,536, and shares them out among processors. */
 const CROWD = 200_000;
 
@@ -83,6 +83,27 @@ async function run(): Promise<void> {
       t.equal(await from.call("receive", mine), "");
       await from.call("close", mine);
       for (const node of [a, b]) t.equal(await node.counter("no_flow"), 0);
+    });
+  }
+
+  for (const who of ["client", "server"] as const) {
+    t.test(`the ${who} lost its memory: the same ports serve a new connection`, async (t) => {
+      const port = LOCAL_PORTS.lost[who];
+      const { asker: fd, asked: connection } = await connectEnds(asker, asked, listener, PORT, port);
+      await asker.call("send", fd, "before");
+      t.equal(await asked.call("receive", connection), "before");
+      if (who === "client") await asker.call("vanish", fd);
+      else {
+        await asked.call("vanish", connection);
+        await asker.call("send", fd, "anybody?");
+        await t.rejects(asker.call("receive", fd), /ECONNRESET/);
+        await asker.call("close", fd);
+      }
+      const again = await connectEnds(asker, asked, listener, PORT, port);
+      await asker.call("send", again.asker, "after");
+      t.equal(await asked.call("receive", again.asked), "after");
+      if (who === "client")
+        await t.rejects(asked.call("receive", connection), /ECONNRESET/, "the old end is told");
     });
   }
 

@@ -33,6 +33,7 @@ const SO_LINGER = 13;
 const SO_RCVTIMEO = 20;
 const SO_SNDTIMEO = 21;
 const TCP_MD5SIG = 14;
+const TCP_REPAIR = 19;
 const SHUT_WR = 1;
 
 const libc = koffi.load("libc.so.6");
@@ -147,6 +148,11 @@ const calls: Record<string, (...words: never[]) => unknown> = {
     must("shutdown", fd, SHUT_WR);
   },
   close(fd: number): void {
+    must("close", fd);
+  },
+  /** Forgets the connection without a word, as a machine does that loses its power. */
+  vanish(fd: number): void {
+    must("setsockopt", fd, PROTOCOL.tcp, TCP_REPAIR, integer(1), 4);
     must("close", fd);
   },
   /** Closes by a RST. */
