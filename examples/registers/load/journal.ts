@@ -12,6 +12,8 @@ export interface Figures {
   readonly faults: readonly string[];
   /** Without an answer when their connection ended, or, of datagrams, in time; repeated under another value. */
   readonly lost: number;
+  /** Sent behind a reply that turned out to be announced as the last of its connection; repeated in the same way. */
+  readonly turnedAway: number;
   readonly connections: number;
   /** Connections that ended while requests were unanswered. */
   readonly broken: number;
@@ -29,6 +31,7 @@ export class Journal {
     failed: 0,
     misordered: 0,
     lost: 0,
+    turnedAway: 0,
     connections: 0,
     broken: 0,
   };
@@ -61,9 +64,9 @@ export class Journal {
     if (this.#faults.length < FAULTS_KEPT) this.#faults.push(`misplaced: ${JSON.stringify(reply)}`);
   }
 
-  /** Nobody knows what became of the request. */
-  lost(request: Request, begunAt: number): void {
-    this.#count.lost += 1;
+  /** Nobody knows what became of the request, or (for the checker the same) it was not done. */
+  lost(request: Request, begunAt: number, why: "lost" | "turnedAway" = "lost"): void {
+    this.#count[why] += 1;
     this.#keep(request, unknown(request), begunAt, undefined);
   }
 

@@ -120,9 +120,10 @@ export class StreamClient {
     const unanswered = this.#flights;
     this.#flights = [];
     this.#socket = undefined;
-    if (unanswered.length > 0) this.#journal.count("broken");
+    if (unanswered.length > 0 && !this.#closing) this.#journal.count("broken");
     for (const { request, begunAt, settle } of unanswered) {
-      this.#journal.lost(request, begunAt);
+      // Behind the reply that the server announced as its last, nothing was done (RFC 9112 §9.6).
+      this.#journal.lost(request, begunAt, this.#closing ? "turnedAway" : "lost");
       settle(undefined);
     }
   }

@@ -10,38 +10,49 @@ import { stampFrom, stampOf } from "./registers.js";
 const BODY_BYTES_MAX = 64 * 1024;
 
 export function serveHttp(registers, port) {
-  let draining = false;
-  /** Requests of a connection that are not answered yet: a connection ends behind the last of them. */
-  const open = new WeakMap();
-  const server = createServer((request, response) => {
-    const { socket } = request;
-    open.set(socket, (open.get(socket) ?? 0) + 1);
-    let body = "";
-    request.setEncoding("utf8").on("data", (text) => {
-      body += text;
-      if (body.length > BODY_BYTES_MAX) request.destroy();
-    });
-    request.on("end", () => {
-      const { status, headers = {}, text = "" } = answer(registers, request, body);
-      const left = open.get(socket) - 1;
-      open.set(socket, left);
-      const name = request.headers["x-request"];
-      response.writeHead(status, {
-        ...headers,
-        ...(name === undefined ? {} : { "x-request": name }),
-        "content-length": Buffer.byteLength(text),
-        ...(draining && left === 0 ? { connection: "close" } : {}),
-      });
-      response.end(text);
-    });
+  const connections = new Set();
+  const server = createServer((request, response) => serve(registers, request, response));
+  server.on("connection", (socket) => {
+    connections.add(socket);
+    socket.once("close", () => connections.delete(socket));
   });
   server.keepAliveTimeout = 60_000;
   server.listen(port);
-  const drain = () => {
-    draining = true;
-    server.closeIdleConnections();
-  };
+  // An idle connection is not closed: its client may be sending just now. Those that come later may stay.
+  const drain = () => connections.forEach((socket) => draining.add(socket));
   return { drain, close: () => server.close() };
+}
+
+/** Connections that end behind the last request that came, those that have ended so, and how many requests are open. */
+const draining = new WeakSet();
+const ended = new WeakSet();
+const open = new WeakMap();
+
+function serve(registers, request, response) {
+  const { socket } = request;
+  open.set(socket, (open.get(socket) ?? 0) + 1);
+  let body = "";
+  request.setEncoding("utf8").on("data", (text) => {
+    body += text;
+    if (body.length > BODY_BYTES_MAX) request.destroy();
+  });
+  request.on("end", () => {
+    // What comes behind the announced last reply must not be done: its client sends it again elsewhere.
+    if (ended.has(socket)) return;
+    const { status, headers = {}, text = "" } = answer(registers, request, body);
+    const left = open.get(socket) - 1;
+    open.set(socket, left);
+    const last = left === 0 && draining.has(socket);
+    if (last) ended.add(socket);
+    const name = request.headers["x-request"];
+    response.writeHead(status, {
+      ...headers,
+      ...(name === undefined ? {} : { "x-request": name }),
+      "content-length": Buffer.byteLength(text),
+      ...(last ? { connection: "close" } : {}),
+    });
+    response.end(text);
+  });
 }
 
 export function answer(registers, { method, url, headers }, body) {
