@@ -29,6 +29,8 @@ interface Facts {
 export class Judge {
   /** Which version opened a connection, by remote address and both ports. */
   readonly #owners = new Map<string, string>();
+  /** Those of them that the domain itself asked for: there the other end may open at the same moment. */
+  readonly #asked = new Map<string, string>();
   deliveries = 0;
 
   /** A sentence when the outcome breaks the promise. */
@@ -58,7 +60,8 @@ export class Judge {
     }
     if (facts.protocol !== PROTOCOL.tcp) return undefined;
     if ((facts.flags & (SYN | ACK)) === SYN) {
-      const isRight = facts.mark === undefined ? serves : isBy(facts.mark, slot);
+      const mayOpen = serves || this.#asked.get(tuple) === identity(slot);
+      const isRight = facts.mark === undefined ? mayOpen : isBy(facts.mark, slot);
       this.#owners.set(tuple, identity(slot));
       return isRight ? undefined : "a connection of another version";
     }
@@ -77,8 +80,10 @@ export class Judge {
     if (slot === undefined || sent === undefined || isAnswer || facts.to === GATEWAY) return undefined;
     if (sent.flags & SYN || sent.protocol === PROTOCOL.udp) {
       const tuple = `${sent.protocol} ${sent.to} ${sent.toPort} ${sent.fromPort}`;
-      if (facts.from === world.address || facts.from === world.address6)
+      if (facts.from === world.address || facts.from === world.address6) {
         this.#owners.set(tuple, identity(slot));
+        if ((sent.flags & (SYN | ACK)) === SYN) this.#asked.set(tuple, identity(slot));
+      }
     }
     return facts.mark === undefined || isBy(facts.mark, slot)
       ? undefined
