@@ -132,6 +132,11 @@ export class PeekBuffer {
 
   /** Position of the first occurrence of `pattern` at or after `from`, or -1. */
   indexOf(pattern: Uint8Array, from = 0): number {
+    const only = this.#onlyChunk();
+    if (only !== undefined) {
+      const found = only.indexOf(pattern, this.#skip + from);
+      return found < 0 ? -1 : found - this.#skip;
+    }
     const overlap = pattern.length - 1;
     let tail: Buffer = EMPTY;
     let position = from;
@@ -154,11 +159,19 @@ export class PeekBuffer {
    * `connection.enqueue` and `enqueueClient` do this with the buffers they get.
    */
   give(): Buffer[] {
-    const chunks = [...this.views()];
+    const only = this.#onlyChunk();
+    const chunks =
+      only === undefined ? [...this.views()] : [this.#skip === 0 ? only : only.subarray(this.#skip)];
     this.#given = true;
     this.#chunks = [];
     this.#length = 0;
     return chunks;
+  }
+
+  /** The chunk that holds everything, as nearly always; undefined when there are several or none. Spares an iteration. */
+  #onlyChunk(): Buffer | undefined {
+    this.#own();
+    return this.#chunks.length === this.#first + 1 ? this.#chunks[this.#first] : undefined;
   }
 
   #push(chunk: Buffer): void {

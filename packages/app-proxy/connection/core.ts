@@ -140,9 +140,9 @@ export class ConnectionCore {
   #offer(): boolean {
     const state = this.#state;
     const mayAsk = (): boolean => !state.over && !state.client.endAsked && !state.congested();
-    let offered = state.inlet.run(mayAsk, state.now());
+    let offered = !state.inlet.quiet && state.inlet.run(mayAsk, state.now());
     for (const link of state.links.all()) {
-      if (link.reported) continue;
+      if (link.reported || link.inlet.quiet) continue;
       const mayReply = (): boolean => !state.over && state.links.has(link) && !state.clientFull();
       try {
         offered = link.inlet.run(mayReply, state.now()) || offered;
