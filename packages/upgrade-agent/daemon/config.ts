@@ -36,6 +36,18 @@ const schema = z.strictObject({
    * exchange of agents is acted on after this time, milliseconds, for services too quiet to carry marks.
    */
   exchangeHintDelayMs: z.number().int().min(0).max(3_600_000).default(30_000),
+  /**
+   * Images that nothing uses are removed, oldest first, while all images take more than this, MiB, 0…2³⁰. Raising it
+   * costs that much disk; at 0 each version unpacks its image anew.
+   */
+  imageCacheMiB: z
+    .number()
+    .int()
+    .min(0)
+    .max(2 ** 30)
+    .default(20_480),
+  /** Younger ones stay whatever they take, hours, 0…8,760. */
+  imageUnusedHoursMin: z.number().int().min(0).max(8_760).default(24),
 });
 
 export type AgentConfig = z.infer<typeof schema>;

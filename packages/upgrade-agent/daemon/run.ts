@@ -19,6 +19,7 @@ import { createSwarm } from "../swarm/index.ts";
 import { createVerifier, loadTrustedKeys } from "../trust/index.ts";
 import { Agent } from "./agent.ts";
 import type { AgentConfig } from "./config.ts";
+import { keepImages } from "./image-keeper.ts";
 
 const localLimits = { bodyBytesMax: 1024 * 1024, timeoutMs: 600_000 };
 const peerLimits = { bodyBytesMax: 128 * 1024, timeoutMs: 10_000 };
@@ -47,6 +48,10 @@ export async function runAgent(
   log(`hypervisor ${probe.kind}: ${probe.reason}`);
   const hypervisor = await openHypervisor({ kind: probe.kind, socket: config.libvirtSocket });
   const swarm = await createSwarm({ host: config.serviceAddress, port: config.swarmPort });
+  const images = createImageStore({
+    cacheDirectory: config.cacheDirectory,
+    stateDirectory: config.stateDirectory,
+  });
   const agent = new Agent({
     context: {
       config,
@@ -54,10 +59,7 @@ export async function runAgent(
       router,
       hypervisor,
       swarm,
-      images: createImageStore({
-        cacheDirectory: config.cacheDirectory,
-        stateDirectory: config.stateDirectory,
-      }),
+      images,
       releases: createReleaseStore({ directory: join(config.stateDirectory, "releases") }),
       proxies: createProxySupervisor({
         runDirectory: config.runDirectory,
@@ -84,6 +86,9 @@ export async function runAgent(
     await listen(local, { path: socketPath });
     await chmod(socketPath, 0o660);
     log(`ready on ${socketPath}`);
+    const bytesMax = config.imageCacheMiB * 1024 ** 2;
+    const unusedMinMs = config.imageUnusedHoursMin * 3_600_000;
+    void keepImages({ images, bytesMax, unusedMinMs, log }, signal);
     await aborted(signal);
   } finally {
     local.close();

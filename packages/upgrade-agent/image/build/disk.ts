@@ -43,7 +43,7 @@ export async function makeDisk(root: string, output: string, signal?: AbortSigna
   const archive = join(output, "root.tar");
   const raw = join(output, "root.raw");
   await archiveTree(root, archive, signal);
-  await makeFileSystem(archive, raw, signal);
+  await makeFileSystem(root, archive, raw, signal);
   await rm(archive);
   await run("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", raw, join(output, diskFile)], { signal });
   await rm(raw);
@@ -57,30 +57,28 @@ export async function archiveTree(root: string, archive: string, signal?: AbortS
   await run("tar", ["-C", root, ...order, ...times, ...headers, "-cf", archive, "."], { signal });
 }
 
-async function makeFileSystem(archive: string, raw: string, signal?: AbortSignal): Promise<void> {
+async function makeFileSystem(
+  root: string,
+  archive: string,
+  raw: string,
+  signal?: AbortSignal,
+): Promise<void> {
   const { size } = await stat(archive);
   const groups = Math.ceil((size * 1.2) / blockBytes / groupBlocks) + 1;
   const blocks = String(groups * groupBlocks);
   const inodes = String(groups * Math.ceil((groupBlocks * blockBytes) / bytesPerInode));
-  const shape = [
-    "-q",
-    "-f",
-    "-B",
-    String(blockBytes),
-    "-b",
-    blocks,
-    "-N",
-    inodes,
-    "-m",
-    "0",
-    "-L",
-    "vm-root",
-  ];
-  await run("genext2fs", [...shape, "-a", archive, raw], { signal });
+  const sizes = ["-B", String(blockBytes), "-b", blocks, "-N", inodes, "-m", "0"];
+  // Not "-q": that is no silence, but makes every file root's and private.
+  await run("genext2fs", ["-f", ...sizes, "-L", "vm-root", "-a", archive, raw], { signal });
+  const { mode, uid, gid } = await stat(root);
   // What came out is ext2 as of 1996. It becomes what mkfs.ext4 would make, as far as that can be added.
   const steps: readonly (readonly string[])[] = [
     ["tune2fs", "-U", fileSystemId, "-O", "extents,dir_index,large_file", "-E", "hash_alg=half_md4", raw],
     ["debugfs", "-w", "-R", `set_super_value hash_seed ${fileSystemId}`, raw],
+    // The archive's entry for the root itself is not taken over.
+    ["debugfs", "-w", "-R", `set_inode_field <2> mode 0${mode.toString(8)}`, raw],
+    ["debugfs", "-w", "-R", `set_inode_field <2> uid ${uid}`, raw],
+    ["debugfs", "-w", "-R", `set_inode_field <2> gid ${gid}`, raw],
     ["e2fsck", "-fyD", raw],
     ["tune2fs", "-I", "256", raw],
   ];

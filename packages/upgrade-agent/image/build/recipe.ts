@@ -37,7 +37,7 @@ export interface Recipe extends OwnParts {
 }
 
 /** Grows when the builder makes something else of the same parts. */
-const recipeFormat = 2;
+const recipeFormat = 4;
 
 /** Hex SHA-256 over everything that the image depends on. */
 export function recipeDigest(recipe: Recipe): string {
