@@ -93,12 +93,13 @@ function makeCore(
     news,
     nowMs,
     tagOf: serviceTag,
-    hostListeners: (ports) => hostListeners(ports, config.serviceAddress),
+    hostListeners: (ports) => hostListeners(ports, addressesOf(config)),
     reservedPorts: reservedPorts(config),
     save: (state) => stateFile.save(state),
     identity: {
       dataPathReason,
       serviceAddress: config.serviceAddress,
+      ...(config.serviceAddress6 === undefined ? {} : { serviceAddress6: config.serviceAddress6 }),
       uplink: config.uplink,
       pid: process.pid,
       startedAtMs: Date.now(),
@@ -108,6 +109,10 @@ function makeCore(
   return { gossip, news, stateFile, router, tracers: new TraceHub(dataPath, onFault) };
 }
 
+function addressesOf({ serviceAddress, serviceAddress6 }: RouterConfig): readonly string[] {
+  return serviceAddress6 === undefined ? [serviceAddress] : [serviceAddress, serviceAddress6];
+}
+
 /** Binds the exchange socket and begins to poll. */
 async function startGossip(
   { config, dataPath, nowMs, random }: DaemonParts,
@@ -115,7 +120,7 @@ async function startGossip(
   closers: (() => Promise<void>)[],
   onFault: (error: unknown) => void,
 ): Promise<GossipDriver> {
-  const exchange = await openExchangeSocket(config.serviceAddress, config.exchangePort);
+  const exchange = await openExchangeSocket(addressesOf(config), config.exchangePort);
   closers.push(() => exchange.close());
   const driver = new GossipDriver({
     dataPath,

@@ -30,7 +30,7 @@ function parseArguments(argv: readonly string[]) {
     .example("$0 --check", "See which data paths this machine can carry")
     .example("$0 --destroy", "Leave nothing of the router on this machine")
     .epilogue(
-      "The configuration needs `uplink` and `serviceAddress`; `peers`, `dataPath`, `pinDirectory`, `socket`, `gatewayPort`, " +
+      "The configuration needs `uplink` and `serviceAddress`; `serviceAddress6` adds IPv6; `peers`, `dataPath`, `pinDirectory`, `socket`, `gatewayPort`, " +
         "`exchangePort` and `exchangeIntervalMs` have defaults.\n" +
         "Exit status: 0 done, 1 failed, 2 wrong usage or configuration. Errors begin with a stable code.",
     )

@@ -6,7 +6,7 @@ import { RouterError } from "../errors.ts";
 import { ADVERTISEMENTS_MAX } from "../gossip/direct-mark.ts";
 import { VERSION_MAX } from "../mark/mark.ts";
 import { isPortSpec, PORTS_PER_DOMAIN_MAX } from "../ports/spec.ts";
-import { describeFaults, PEERS_MAX } from "./config.ts";
+import { describeFaults, PeerAddress, PEERS_MAX } from "./config.ts";
 
 export const ServiceName = z
   .string()
@@ -46,9 +46,7 @@ export const AdvertisementsSchema = z
     message: "must name each version once",
   });
 
-export const PeersSchema = z.array(z.ipv4()).max(PEERS_MAX);
-
-const PeerAddress = z.union([z.ipv4(), z.ipv6()]);
+export const PeersSchema = z.array(PeerAddress).max(PEERS_MAX);
 
 export const FlowFilterSchema = z.strictObject({
   service: ServiceName.exactOptional(),

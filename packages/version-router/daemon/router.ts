@@ -43,7 +43,7 @@ export interface RouterParts {
   readonly nowMs: () => number;
   readonly identity: Pick<
     RouterStatus,
-    "dataPathReason" | "serviceAddress" | "uplink" | "pid" | "startedAtMs"
+    "dataPathReason" | "serviceAddress" | "serviceAddress6" | "uplink" | "pid" | "startedAtMs"
   >;
   /** Managed peers of the configuration file. */
   readonly configuredPeers: readonly string[];
@@ -219,7 +219,9 @@ export class Router implements Omit<RouterControl, "events" | "trace"> {
 
   #managedPeers(): string[] {
     const all = new Set([...this.#parts.configuredPeers, ...this.#agentsPeers]);
-    all.delete(this.#parts.identity.serviceAddress);
+    const { serviceAddress, serviceAddress6 } = this.#parts.identity;
+    all.delete(serviceAddress);
+    if (serviceAddress6 !== undefined) all.delete(serviceAddress6);
     return [...all];
   }
 

@@ -4,16 +4,17 @@
  */
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { z } from "zod";
+import { PeerAddress } from "./config.ts";
 import { AdvertisementSchema, ServiceName } from "./requests.ts";
 import { Turnstile } from "./turnstile.ts";
 
 const StateSchema = z.object({
   format: z.literal(1),
   advertisements: z.record(ServiceName, z.array(AdvertisementSchema)),
-  managedPeers: z.array(z.ipv4()),
+  managedPeers: z.array(PeerAddress),
   facts: z.array(
     z.object({
-      peerAddress: z.ipv4(),
+      peerAddress: PeerAddress,
       service: ServiceName,
       senderVersion: z.int().min(0),
       advertisement: AdvertisementSchema,

@@ -5,20 +5,20 @@ import { listeningSockets } from "./proc-net.ts";
 import type { ListeningSocket } from "./proc-net.ts";
 
 /**
- * Of `ports`, those that a process of this network namespace has open at `serviceAddress` → a description of that
+ * Of `ports`, those that a process of this network namespace has open at one of the node's addresses → a description of that
  * process. Processes are searched only when there is a hit.
  */
 export async function hostListeners(
   ports: readonly PortSpec[],
-  serviceAddress: string,
+  ownAddresses: readonly string[],
 ): Promise<ReadonlyMap<PortSpec, string>> {
   if (ports.length === 0) return new Map();
   const sockets = (
     await Promise.all([
-      socketsOf("tcp", "/proc/net/tcp", serviceAddress),
-      socketsOf("tcp", "/proc/net/tcp6", serviceAddress),
-      socketsOf("udp", "/proc/net/udp", serviceAddress),
-      socketsOf("udp", "/proc/net/udp6", serviceAddress),
+      socketsOf("tcp", "/proc/net/tcp", ownAddresses),
+      socketsOf("tcp", "/proc/net/tcp6", ownAddresses),
+      socketsOf("udp", "/proc/net/udp", ownAddresses),
+      socketsOf("udp", "/proc/net/udp6", ownAddresses),
     ])
   ).flat();
   const hits = ports.flatMap((port) => {
@@ -30,10 +30,14 @@ export async function hostListeners(
   return listeners;
 }
 
-async function socketsOf(protocol: "tcp" | "udp", file: string, address: string): Promise<ListeningSocket[]> {
+async function socketsOf(
+  protocol: "tcp" | "udp",
+  file: string,
+  addresses: readonly string[],
+): Promise<ListeningSocket[]> {
   // tcp6 and udp6 are absent where the kernel has no IPv6.
   const table = await readFile(file, "utf8").catch(() => "");
-  return listeningSockets(table, protocol, address);
+  return addresses.flatMap((address) => listeningSockets(table, protocol, address));
 }
 
 async function describeOwner(inode: number): Promise<string> {

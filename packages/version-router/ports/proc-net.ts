@@ -2,6 +2,8 @@
  * Reading the kernel's socket tables, `/proc/net/{tcp,tcp6,udp,udp6}`. Pure: it is handed their text.
  * Format: proc_pid_net(5); addresses are in host byte order, 32 bits at a time, ports in hex.
  */
+import { isIpv6, parseIp } from "../datapath/ip-address.ts";
+
 export interface ListeningSocket {
   readonly protocol: "tcp" | "udp";
   readonly port: number;
@@ -35,11 +37,8 @@ export function listeningSockets(
   });
 }
 
-/** As x86-64 and arm64 print it: the four bytes as one little-endian number. */
+/** As x86-64 and arm64 print it: each four bytes as one little-endian number. */
 function hexAddress(address: string): string {
-  return address
-    .split(".")
-    .toReversed()
-    .map((octet) => Number(octet).toString(16).padStart(2, "0").toUpperCase())
-    .join("");
+  const bytes = parseIp(address);
+  return (isIpv6(address) ? bytes : bytes.subarray(12)).swap32().toString("hex").toUpperCase();
 }

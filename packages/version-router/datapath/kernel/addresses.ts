@@ -1,4 +1,5 @@
 /** Names and addresses that follow from a slot's number. Pure. */
+import { parseIp } from "../ip-address.ts";
 import { SLOTS } from "./structs.ts";
 
 export const GATEWAY = "169.254.1.1";
@@ -24,6 +25,12 @@ export function guestInterface(slot: number): string {
 
 export function managementAddress(slot: number): string {
   return `169.254.128.${slot + 1}`;
+}
+
+export function isManagementAddress6(address: string): boolean {
+  return parseIp(address)
+    .subarray(0, 8)
+    .equals(parseIp(managementAddress6(0)).subarray(0, 8));
 }
 
 export function managementAddress6(slot: number): string {

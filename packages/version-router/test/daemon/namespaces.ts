@@ -40,6 +40,8 @@ export class RealNode {
   readonly namespace: string;
   readonly client: RouterClient;
   readonly address: string;
+  /** Where the wire has IPv6. */
+  readonly address6: string;
   readonly pins: string;
   readonly socket: string;
   readonly #configFile: string;
@@ -49,6 +51,7 @@ export class RealNode {
   constructor(directory: string, number: number, config: Readonly<Record<string, unknown>>) {
     this.namespace = `${PREFIX}n${number}`;
     this.address = `10.79.0.${number}`;
+    this.address6 = `fd10:79::${number}`;
     this.pins = join(directory, "bpf", `n${number}`);
     this.socket = join(directory, `n${number}`, "router.sock");
     this.client = new RouterClient(this.socket, { patienceMs: 20_000 });
@@ -105,17 +108,20 @@ export class Wire {
   readonly nodes: readonly [RealNode, RealNode];
   readonly #namespaces: string[] = [];
 
-  constructor(config: Readonly<Record<string, unknown>> = {}) {
+  constructor(config: Readonly<Record<string, unknown>> = {}, hasIpv6 = false) {
     const bpffs = join(this.directory, "bpf");
     mkdirSync(bpffs);
     sh("mount", "-t", "bpf", "bpf", bpffs);
-    this.nodes = [new RealNode(this.directory, 1, config), new RealNode(this.directory, 2, config)];
+    const configOf = (number: number): Readonly<Record<string, unknown>> =>
+      hasIpv6 ? { serviceAddress6: `fd10:79::${number}`, ...config } : config;
+    this.nodes = [new RealNode(this.directory, 1, configOf(1)), new RealNode(this.directory, 2, configOf(2))];
     const [one, two] = this.nodes;
     for (const { namespace } of this.nodes) this.#addNamespace(namespace);
     const peer = ["type", "veth", "peer", "name", "uplink", "netns", two.namespace];
     sh("ip", "-n", one.namespace, "link", "add", "uplink", ...peer);
-    for (const { namespace, address } of this.nodes) {
+    for (const { namespace, address, address6 } of this.nodes) {
       sh("ip", "-n", namespace, "address", "add", `${address}/24`, "dev", "uplink");
+      if (hasIpv6) sh("ip", "-n", namespace, "address", "add", `${address6}/64`, "dev", "uplink", "nodad");
       sh("ip", "-n", namespace, "link", "set", "uplink", "up");
     }
   }
@@ -131,6 +137,12 @@ export class Wire {
       "link set eth0 up",
       `route add ${link.gateway} dev eth0 scope link`,
       `route add default via ${link.gateway}`,
+      ...(link.address6 === undefined
+        ? []
+        : [
+            `-6 address add ${link.address6}/128 dev eth0 nodad`,
+            `-6 route add default via ${link.gateway6} dev eth0`,
+          ]),
     ]) {
       sh("ip", "-n", namespace, ...step.split(" "));
     }
@@ -170,12 +182,14 @@ export function within(namespace: string, ...command: string[]): Promise<Outcome
   });
 }
 
-/** Starts a server that answers each datagram with `NAME` and the sender's address; ends with `kill`. */
+/** Starts a server of both families that answers each datagram with `NAME` and the sender's address; ends with `kill`. */
 export function udpServer(namespace: string, port: number, name: string): ChildProcess {
   const code = `
-    const socket = require("node:dgram").createSocket("udp4");
-    socket.on("message", (_, from) => socket.send(process.argv[2] + " " + from.address, from.port, from.address));
-    socket.bind(Number(process.argv[1]));`;
+    for (const type of ["udp4", "udp6"]) {
+      const socket = require("node:dgram").createSocket({ type, ipv6Only: type === "udp6" });
+      socket.on("message", (_, from) => socket.send(process.argv[2] + " " + from.address, from.port, from.address));
+      socket.bind(Number(process.argv[1]));
+    }`;
   const words = [`--net=/run/netns/${namespace}`, process.execPath, "-e", code, String(port), name];
   return spawn("nsenter", words, { stdio: "ignore" });
 }
@@ -183,7 +197,7 @@ export function udpServer(namespace: string, port: number, name: string): ChildP
 /** Asks such a server until it answers, at most ten times in ten seconds. */
 export async function udpAsk(namespace: string, address: string, port: number): Promise<string> {
   const code = `
-    const socket = require("node:dgram").createSocket("udp4");
+    const socket = require("node:dgram").createSocket(process.argv[1].includes(":") ? "udp6" : "udp4");
     socket.on("message", (text) => { console.log(text.toString()); process.exit(0); });
     const ask = () => socket.send("?", Number(process.argv[2]), process.argv[1]);
     setInterval(ask, 1000); setTimeout(() => process.exit(1), 10000); ask();`;

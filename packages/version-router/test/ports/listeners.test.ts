@@ -39,6 +39,18 @@ t.test("IPv6 sockets that take IPv4 count", async (t) => {
   );
 });
 
+t.test("the node's IPv6 address counts", async (t) => {
+  const table = [
+    HEADER,
+    line("000010FD000078000000000001000000:0050", "0A"),
+    line("000010FD000078000000000002000000:0051", "0A"),
+  ].join("\n");
+  t.same(
+    listeningSockets(table, "tcp", "fd10:0:78::1").map(({ port }) => port),
+    [80],
+  );
+});
+
 t.test("this very process is found by name and pid", { skip: process.platform !== "linux" }, async (t) => {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "0.0.0.0", resolve));
@@ -51,7 +63,7 @@ t.test("this very process is found by name and pid", { skip: process.platform !=
   });
   const found = await hostListeners(
     [`tcp/${port}`, `udp/${port}`, `udp/${socket.address().port}`],
-    "127.0.0.9",
+    ["127.0.0.9"],
   );
   t.match(found.get(`tcp/${port}`), new RegExp(`pid ${process.pid}`));
   t.equal(found.has(`udp/${port}`), false);

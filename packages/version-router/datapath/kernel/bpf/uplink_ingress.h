@@ -259,7 +259,8 @@ static __always_inline int admit6_from_uplink(struct __sk_buff *skb, const struc
 	remember_peer(skb, &p->from);
 	if (is_management6(&p->from) || is_management6(&p->to))
 		return count(skb, 0, V_PRIVATE_ADDRESS, TC_ACT_SHOT);
-	if (!is_same_address(&p->to, &config->address6) || !is_whole6(skb, &ip) || !is_remote6(p))
+	if (!is_same_address(&p->to, &config->address6) || !is_whole6(skb, &ip) || !is_remote6(p) ||
+	    is_same_address(&p->from, &config->address6))
 		return TC_ACT_OK;
 	if (p->protocol == IPPROTO_FRAGMENT)
 		return count(skb, 0, V_FRAGMENT, TC_ACT_OK);

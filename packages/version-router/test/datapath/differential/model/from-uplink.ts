@@ -44,7 +44,7 @@ class FromUplink {
     if (ip === undefined || own === undefined) return this.#pass();
     const isPrivate = ip.isV6 ? isManagement6 : isLinkLocal4;
     if (isPrivate(ip.from) || isPrivate(ip.to)) return this.#drop(undefined, "private_address");
-    if (ip.to !== own || !ip.isWhole || (ip.isV6 && !isRemote6(ip))) return this.#pass();
+    if (ip.to !== own || !ip.isWhole || (ip.isV6 && (!isRemote6(ip) || ip.from === own))) return this.#pass();
     if (ip.isFragment || ip.hasExtension) {
       this.#world.count(undefined, ip.isFragment ? "fragment" : "extension_header", frame.length);
       return this.#pass();
