@@ -94,15 +94,15 @@ export function nextStep<Request, Reply>(
 ): Step<Reply> {
   const { attempts, classified, scope } = exchange;
   if (scope === undefined || exchange.request === undefined) return { kind: "wait" };
-  scope.replace([...scope].filter((version) => running.has(version)));
-  for (const [version, attempt] of attempts) {
-    if (scope.has(version)) continue;
+  const outcomes = new Map<number, Outcome<Reply>>();
+  scope.keepOnly(running);
+  attempts.forEach((attempt, version) => {
+    if (scope.has(version)) return void outcomes.set(version, attempt.outcome);
     attempt.cancelRetry?.();
     attempts.delete(version);
-  }
+  });
   // A read may go to versions that came later; a write may not, because what came later gets it by migration.
   if (scope.size === 0 && classified.kind === "read") scope.replace(running);
-  const outcomes = new Map([...attempts].map(([version, attempt]) => [version, attempt.outcome]));
   return exchange.policy({ request: exchange.request, versions: scope, outcomes });
 }
 

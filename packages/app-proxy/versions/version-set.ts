@@ -46,6 +46,12 @@ export class VersionSet {
     return copy;
   }
 
+  /** Takes out what is not in the other set. */
+  keepOnly(other: VersionSet): void {
+    if (this.#sorted.every((version) => other.has(version))) return;
+    this.#sorted = this.#sorted.filter((version) => other.has(version));
+  }
+
   /** Replaces the whole content; says what came and what went. */
   replace(versions: Iterable<number>): { readonly added: number[]; readonly removed: number[] } {
     const before = this.#sorted;

@@ -26,3 +26,13 @@ t.test("changes live; an iteration under way and a snapshot see one state", asyn
   t.same([...versions], [2, 3]);
   t.same(versions.replace([3, 2]), { added: [], removed: [] });
 });
+
+t.test("what another set lacks is taken out", async (t) => {
+  const versions = new VersionSet([1, 2, 3]);
+  const snapshot = versions.snapshot();
+  versions.keepOnly(new VersionSet([2, 3, 4]));
+  t.same([...versions], [2, 3]);
+  versions.keepOnly(versions);
+  t.same([...versions], [2, 3]);
+  t.same([...snapshot], [1, 2, 3]);
+});
