@@ -34,6 +34,8 @@ export interface Flavour {
     prepare(spec: DomainSpec): Promise<void>;
     release(xml: string): Promise<void>;
   };
+  /** Removes what libvirt forgets of a domain when it is killed at the wrong moment; `others` are all that are left. */
+  readonly sweep?: (name: string, others: readonly string[]) => Promise<void>;
 }
 
 /** How often a domain whose processes refuse to die is killed again; libvirt itself waits 10 to 40 s each time. */
@@ -135,6 +137,13 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async #takeDown(connection: Connection, name: string): Promise<void> {
+    await this.#forget(connection, name);
+    if (this.#flavour.sweep === undefined) return;
+    const others = (await connection.listAllDomains()).map((domain) => domain.name);
+    if (!others.includes(name)) await this.#flavour.sweep(name, others);
+  }
+
+  async #forget(connection: Connection, name: string): Promise<void> {
     const found = await findOurs(connection, name);
     if (found === undefined) return;
     await kill(found.domain);

@@ -5,6 +5,7 @@ import { containerXml } from "../xml/container.ts";
 import { machineXml, QEMU_USER } from "../xml/machine.ts";
 import { xenXml } from "../xml/xen.ts";
 import { systemUser } from "./console-log.ts";
+import { removeForgotten } from "./forgotten-containers.ts";
 import type { Flavour } from "./driver.ts";
 import { xenHost } from "./xen-host.ts";
 
@@ -26,5 +27,6 @@ export const FLAVOURS: Readonly<Record<HypervisorKind, Flavour>> = {
     diskKind: "directory",
     xml: containerXml,
     consoleOwner: () => Promise.resolve({ uid: idShift, gid: idShift }),
+    sweep: removeForgotten,
   },
 };
