@@ -7,6 +7,7 @@
 import { PeekBuffer } from "./buffer/peek-buffer.ts";
 import type { ProxyHandlers } from "./connection/contract.ts";
 import { ALL_KEYS } from "./framing/classified.ts";
+import { datagramFraming } from "./framing/datagram/index.ts";
 import { classifyHttp, headerOf, httpFraming, plainReply } from "./framing/http/index.ts";
 import { lengthPrefixFraming } from "./framing/length-prefix/index.ts";
 import { linesFraming } from "./framing/lines/index.ts";
@@ -40,6 +41,7 @@ export const toolkit = {
   createFramedProxy,
   createHttpProxy,
   createProxy,
+  datagramFraming,
   headerOf,
   httpFraming,
   httpReadNewestThenOlder,

@@ -35,6 +35,14 @@ export interface ProxyHandlers {
   draining?(connection: Connection): void;
   /** The connection is over; nothing can be sent any more. Called once, last. */
   closed?(connection: Connection): void;
+  /** What these handlers can serve, TCP ports (`stream`) or UDP ports (`datagram`). Default: both. */
+  readonly transport?: "stream" | "datagram";
+  /**
+   * Handlers of the service's UDP ports, when they differ from those of its TCP ports. Of a UDP port `connection` is
+   * what comes from one client address and port, each call has one datagram whole, whatever it returns, and each buffer
+   * enqueued is one datagram.
+   */
+  readonly datagrams?: ProxyHandlers;
 }
 
 /** What an application's handlers can do with one client's connection. */

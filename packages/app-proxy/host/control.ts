@@ -3,7 +3,8 @@
  *
  *     GET  /v1/status    → what the process is and does
  *     PUT  /v1/versions  {"versions": […], "timeoutMs"?}  → {"settled": whether all requests begun before are over}
- *     POST /v1/drain     {"deadlineMs", "exit"?}           → {"remaining": connections}; exits then when asked to
+ *     POST /v1/drain     {"deadlineMs", "exit"?, "handedOver"?}  → {"remaining": connections and datagrams' requests};
+ *                              exits then when asked to; handedOver: another process reads the same UDP sockets
  *     GET  /v1/events?after=N&waitMs=M  → {"events": those with a number above N, oldest first}; when there is none,
  *                              answered with the next, or after M milliseconds (default 0, at most 60,000)
  *     GET  /v1/compare         → {"comparisons": […]}, docs/PROXY.md
@@ -74,8 +75,11 @@ async function answer(options: ControlOptions, request: http.IncomingMessage, re
       return send(response, 200, { settled });
     }
     case "POST /v1/drain": {
-      const body = await readBody(request, ["deadlineMs", "exit"]);
-      const drained = await server.drain(milliseconds(body, "deadlineMs", SETTLE_TIMEOUT_MS));
+      const body = await readBody(request, ["deadlineMs", "exit", "handedOver"]);
+      const drained = await server.drain(
+        milliseconds(body, "deadlineMs", SETTLE_TIMEOUT_MS),
+        body["handedOver"] === true,
+      );
       if (body["exit"] === true) response.on("close", () => options.exit());
       return send(response, 200, drained);
     }

@@ -1,8 +1,8 @@
 /** What a proxy process is told at its start: one JSON object as its only argument, checked whole. */
 import { ProxyError } from "../errors.ts";
 
-/** `tcp/80` */
-export type ListenPort = `tcp/${number}`;
+/** `tcp/80`, `udp/53` */
+export type ListenPort = `${"tcp" | "udp"}/${number}`;
 
 export interface VersionEndpoints {
   readonly version: number;
@@ -31,7 +31,7 @@ export interface Launch {
 }
 
 const VERSION_MAX = 2 ** 28 - 1;
-const PORT = /^tcp\/([1-9][0-9]{0,4})$/;
+const PORT = /^(?:tcp|udp)\/([1-9][0-9]{0,4})$/;
 
 export function parseLaunch(text: string): Launch {
   const faults: string[] = [];

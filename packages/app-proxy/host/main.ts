@@ -66,7 +66,14 @@ type Watched = ProxyHandlers &
   Partial<
     Pick<
       FramedProxy,
-      "comparisons" | "counts" | "events" | "onEvent" | "quarantine" | "quarantined" | "readmit"
+      | "comparisons"
+      | "counts"
+      | "datagramDrops"
+      | "events"
+      | "onEvent"
+      | "quarantine"
+      | "quarantined"
+      | "readmit"
     >
   >;
 
@@ -80,6 +87,7 @@ function about(launch: Launch, handlers: Watched, startedAtMs: number): Record<s
     startedAtMs,
     memory: { rssBytes: rss, heapUsedBytes: heapUsed, externalBytes: external },
     ...(handlers.counts === undefined ? {} : { perVersion: handlers.counts() }),
+    ...(handlers.datagramDrops === undefined ? {} : { datagramDrops: handlers.datagramDrops() }),
     ...(handlers.quarantined === undefined ? {} : { quarantined: handlers.quarantined() }),
   };
 }

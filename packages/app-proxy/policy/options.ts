@@ -20,6 +20,15 @@ export interface ExchangeLimits {
    * for HTTP and no limit for protocols whose servers do not do that.
    */
   readonly serverIdleMs: number;
+  /**
+   * Datagrams only: milliseconds without a version's reply after which a request that the client repeats is sent to it
+   * again; sooner it is taken for a duplicate of the network. Default 200.
+   */
+  readonly repeatAfterMs: number;
+  /** Datagrams with ids only: milliseconds for which a write and its answer are remembered. Default 30,000. */
+  readonly rememberMs: number;
+  /** Of what is remembered for one client, bytes. Default 256 KiB. */
+  readonly rememberBytesMax: number;
 }
 
 export const DEFAULT_EXCHANGE_LIMITS: ExchangeLimits = {
@@ -28,7 +37,13 @@ export const DEFAULT_EXCHANGE_LIMITS: ExchangeLimits = {
   pipelineBytesMax: 1024 * 1024,
   connectRetryMs: 5_000,
   serverIdleMs: Infinity,
+  repeatAfterMs: 200,
+  rememberMs: 30_000,
+  rememberBytesMax: 256 * 1024,
 };
+
+/** A client of datagrams repeats what was lost, and does not wait for long. */
+export const DEFAULT_DATAGRAM_LIMITS: Partial<ExchangeLimits> = { requestTimeoutMs: 5_000, pipelineMax: 64 };
 
 export interface FramedProxyOptions<Request, Reply> {
   readonly framing: Framing<Request, Reply>;
@@ -52,6 +67,16 @@ export interface FramedProxyOptions<Request, Reply> {
   /** Compares replies, of shadows and of versions that are asked at once. Default: nothing is compared. */
   readonly compare?: CompareOptions<Request, Reply>;
   readonly limits?: Partial<ExchangeLimits>;
+}
+
+/** Datagrams that no policy saw, since the start. */
+export interface DatagramDrops {
+  /** From clients: no message. */
+  malformed: number;
+  /** From clients: too many requests on their way, or another one with the same id. */
+  busy: number;
+  /** From versions: nobody asked, or not any more; duplicates among them. */
+  unasked: number;
 }
 
 /** Sums over all connections of a proxy. */

@@ -6,7 +6,9 @@ import type { Exchange } from "./exchange.ts";
 import { ProxyEvents } from "./events.ts";
 import { KeyOrder } from "./key-order.ts";
 import {
+  DEFAULT_DATAGRAM_LIMITS,
   DEFAULT_EXCHANGE_LIMITS,
+  type DatagramDrops,
   type ExchangeLimits,
   type FramedProxyOptions,
   type VersionCounts,
@@ -23,6 +25,7 @@ export class SharedState<Request, Reply> {
   readonly quarantine: Quarantine | undefined;
   readonly comparisons: Comparisons<Request, Reply> | undefined;
   readonly counts = new Map<number, VersionCounts>();
+  readonly datagramDrops: DatagramDrops = { malformed: 0, busy: 0, unasked: 0 };
   /** The connections that live. */
   readonly clients = new Set<Pick<ClientExchanges<Request, Reply>, "onVersionsChanged">>();
 
@@ -30,7 +33,8 @@ export class SharedState<Request, Reply> {
     const { compare, framing, limits, shadow, sickVersions = "strict" } = options;
     const { serverIdleMs = DEFAULT_EXCHANGE_LIMITS.serverIdleMs } = framing;
     this.options = options;
-    this.limits = { ...DEFAULT_EXCHANGE_LIMITS, serverIdleMs, ...limits };
+    const ofKind = framing.datagram === undefined ? {} : DEFAULT_DATAGRAM_LIMITS;
+    this.limits = { ...DEFAULT_EXCHANGE_LIMITS, ...ofKind, serverIdleMs, ...limits };
     if (sickVersions !== "strict") {
       this.quarantine = new Quarantine(sickVersions === "quarantine" ? {} : sickVersions);
     }

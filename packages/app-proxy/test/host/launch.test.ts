@@ -29,7 +29,7 @@ t.test("versions", async (t) => {
   t.same(faultsOfVersions(GOOD.versions), []);
   const faults = faultsOfVersions([
     { version: 0, endpoints: {} },
-    { version: 2, endpoints: { "udp/80": "a:1", "tcp/80": "nowhere" }, more: 1 },
+    { version: 2, endpoints: { "sctp/80": "a:1", "tcp/80": "nowhere" }, more: 1 },
     { version: 2, endpoints: {} },
     5,
   ]);

@@ -1,0 +1,7 @@
+export {
+  datagramFraming,
+  type DatagramFraming,
+  type DatagramIds,
+  type DatagramOptions,
+  type DatagramWords,
+} from "./framing.ts";
