@@ -3,6 +3,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "nod
 import { dirname, join } from "node:path";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import { HOST_ENVIRONMENT } from "@version-manager/app-proxy/host";
 import type { Launch } from "@version-manager/app-proxy/host";
 import type { Contender } from "../harness/index.ts";
 import { end } from "../router/namespaces.ts";
@@ -39,10 +40,19 @@ type Command = (place: RelayPlace) => readonly string[];
 const VERSIONS = VERSION_ADDRESSES.map((address) => `${address}:${SERVER_PORT}`) as [string, string];
 const POLICIES = join(import.meta.dirname, "policies.js");
 
+const ENVIRONMENT = Object.entries(HOST_ENVIRONMENT).map(([name, value]) => `${name}=${value}`);
+
 const ours =
   (service: PolicyName): Command =>
   // A test runner's NODE_OPTIONS name files that the process may not read.
-  (place) => ["env", "-u", "NODE_OPTIONS", process.execPath, ...hostArguments(service, place)];
+  (place) => [
+    "env",
+    "-u",
+    "NODE_OPTIONS",
+    ...ENVIRONMENT,
+    process.execPath,
+    ...hostArguments(service, place),
+  ];
 
 const nginx =
   (configure: (place: RelayPlace) => string): Command =>

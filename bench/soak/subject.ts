@@ -11,6 +11,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { json } from "node:stream/consumers";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { HOST_ENVIRONMENT } from "@version-manager/app-proxy/host";
 import type { Launch, ProxyServerStatus, VersionEndpoints } from "@version-manager/app-proxy/host";
 import { end } from "../router/namespaces.ts";
 import type { Held } from "./inside.ts";
@@ -45,7 +46,7 @@ export class Subject {
     const command = ["-u", "NODE_OPTIONS", process.execPath];
     const child = spawn("env", [...command, ...argumentsOf({ service, directory, port, versions })], {
       stdio: ["ignore", log, log, "ipc"],
-      env: { PATH: process.env["PATH"], VM_SOAK_SPEED: `${speed}` },
+      env: { ...HOST_ENVIRONMENT, PATH: process.env["PATH"], VM_SOAK_SPEED: `${speed}` },
     });
     closeSync(log);
     const subject = new Subject(port, directory, child);

@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { HOST_ENVIRONMENT } from "@version-manager/app-proxy/host";
 import type { Launch, VersionEndpoints } from "@version-manager/app-proxy/host";
 import { AgentError } from "../errors.ts";
 import { checkReadable, nodeArguments, proxyUser } from "./command.ts";
@@ -183,7 +184,7 @@ function spawnDetached(
       stdio: ["ignore", log, log, control, ...listeners],
       detached: true,
       cwd: "/",
-      env: {},
+      env: HOST_ENVIRONMENT,
     });
     // What goes wrong shows in `pid`, or in the log.
     child.on("error", () => undefined);
