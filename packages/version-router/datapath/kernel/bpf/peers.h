@@ -33,13 +33,16 @@ static __always_inline void remember_peer(struct __sk_buff *skb, const struct ad
 static __noinline int count_for_peer(struct __sk_buff *skb, __u32 version, __u32 tag, __u32 verdict)
 {
 	struct address peer = {{skb->cb[0], skb->cb[1], skb->cb[2], skb->cb[3]}};
-	if (!(peer.word[2] | peer.word[3]) || !lookup(managed, &peer))
+	if (!(peer.word[2] | peer.word[3]))
 		return 0;
 	struct peer_key key = {.version = version, .tag = tag, .verdict = verdict};
 	__builtin_memcpy(key.peer, &peer, sizeof(key.peer));
 	struct peer_counter *counter = lookup(peer_counters, &key);
 	if (!counter) {
 		struct peer_counter zero = {};
+		/* Once it is here it was managed: the more expensive look at that table is for new ones only. */
+		if (!lookup(managed, &peer))
+			return 0;
 		bpf_map_update_elem(&peer_counters, &key, &zero, BPF_NOEXIST);
 		counter = lookup(peer_counters, &key);
 	}
