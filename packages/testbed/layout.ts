@@ -26,6 +26,8 @@ export type NodeName = `n${number}`;
 export interface NodeLayout {
   readonly name: NodeName;
   readonly address: string;
+  /** Of a testbed with IPv6. */
+  readonly address6: string;
   /** Named network namespace, `/run/netns/…`. */
   readonly netns: string;
   /** Name of the node's control group in every hierarchy. */
@@ -45,6 +47,8 @@ export interface Layout {
   readonly wireNetns: string;
   readonly clientNetns: string;
   readonly clientAddress: string;
+  /** Of a testbed with IPv6. */
+  readonly clientAddress6: string;
   readonly nodes: readonly NodeLayout[];
 }
 
@@ -69,6 +73,7 @@ export function nodeLayout(name: string, index: number): NodeLayout {
   return {
     name: node,
     address: `10.77.0.${index}`,
+    address6: `fd10:77::${index}`,
     netns: prefixOf(name) + node,
     cgroup: prefixOf(name) + node,
     directory,
@@ -89,6 +94,7 @@ export function layoutOf(name: string, nodes: number): Layout {
     wireNetns: `${prefixOf(name)}wire`,
     clientNetns: `${prefixOf(name)}client`,
     clientAddress: "10.77.0.100",
+    clientAddress6: "fd10:77::100",
     nodes: Array.from({ length: nodes }, (_, index) => nodeLayout(name, index + 1)),
   };
 }

@@ -21,6 +21,8 @@ export interface UpOptions {
   readonly nodes?: number;
   /** Rate of every link in each direction, Mbit/s, 1 to 100,000, default 1,000. */
   readonly rateMbit?: number;
+  /** Nodes and client have an IPv6 address as well, fd10:77::1 and up, and so has every domain. Default false. */
+  readonly ipv6?: boolean;
   /** What the agents run domains on; `auto` lets each agent probe. */
   readonly hypervisor?: HypervisorChoice;
   /** Public keys (PEM) that every node trusts releases of. */
@@ -43,6 +45,7 @@ export interface UpOptions {
 export interface Plan {
   readonly layout: Layout;
   readonly rateMbit: number;
+  readonly ipv6: boolean;
   readonly hypervisor: HypervisorChoice;
   readonly commands: NodeCommands;
   /** Nodes run the real libvirtd. */
@@ -67,6 +70,7 @@ export function planOf(options: UpOptions): Plan {
     name = "default",
     nodes = 3,
     rateMbit = 1000,
+    ipv6 = false,
     hypervisor = "auto",
     readyTimeoutMs = 60_000,
   } = options;
@@ -88,6 +92,7 @@ export function planOf(options: UpOptions): Plan {
   return {
     layout: layoutOf(name, nodes),
     rateMbit,
+    ipv6,
     hypervisor,
     commands,
     usesLibvirt,

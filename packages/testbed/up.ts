@@ -27,14 +27,14 @@ async function runEach(commands: readonly Command[]): Promise<void> {
 }
 
 function stepsOf(plan: Plan): Step[] {
-  const { layout, rateMbit } = plan;
+  const { layout, rateMbit, ipv6 } = plan;
   const forEachNode = (verb: string, take: (node: NodeLayout) => Promise<void>): Step[] =>
     layout.nodes.map((node) => ({ name: `${verb} ${node.name}`, take: () => take(node) }));
   return [
     { name: "write commands", take: () => writePrograms(layout) },
     { name: "wire", take: () => runEach(planWire(layout)) },
-    ...forEachNode("link", (node) => runEach(planNode(layout, node, rateMbit))),
-    { name: "link client", take: () => runEach(planClient(layout, rateMbit)) },
+    ...forEachNode("link", (node) => runEach(planNode(layout, node, rateMbit, ipv6))),
+    { name: "link client", take: () => runEach(planClient(layout, rateMbit, ipv6)) },
     ...forEachNode("write", (node) => writeNode(plan, node)),
     ...forEachNode("start", (node) => launchNode(node)),
     ...forEachNode("wait for", (node) => waitForNode(node, plan.readyTimeoutMs, plan.options.signal)),

@@ -29,13 +29,26 @@ function namespace(netns: string): Command[] {
   ];
 }
 
-function link(wire: string, netns: string, port: string, address: string, rateMbit: number): Command[] {
+/** Nobody else has the address: nothing waits until that is found out. */
+function addressOf(netns: string, address: string): Command {
+  const isIpv6 = address.includes(":");
+  return ["ip", "-n", netns, "address", "add", address, "dev", UPLINK, ...(isIpv6 ? ["nodad"] : [])];
+}
+
+/** The interface towards the bridge, with its prefixes. */
+function link(
+  wire: string,
+  netns: string,
+  port: string,
+  addresses: readonly string[],
+  rateMbit: number,
+): Command[] {
   const peer = ["peer", "name", UPLINK, "netns", netns];
   return [
     ["ip", "-n", wire, "link", "add", port, "type", "veth", ...peer],
     ["ip", "-n", wire, "link", "set", port, "master", BRIDGE, "addrgenmode", "none", "up"],
     ["ip", "-n", netns, "link", "set", UPLINK, "addrgenmode", "none"],
-    ["ip", "-n", netns, "address", "add", `${address}/24`, "dev", UPLINK],
+    ...addresses.map((address) => addressOf(netns, address)),
     ["ip", "-n", netns, "link", "set", UPLINK, "up"],
     shaping(wire, port, rateMbit),
     shaping(netns, UPLINK, rateMbit),
@@ -52,15 +65,26 @@ export function planWire(layout: Layout): Command[] {
   ];
 }
 
+function prefixes(address: string, address6: string, hasIpv6: boolean): readonly string[] {
+  return hasIpv6 ? [`${address}/24`, `${address6}/64`] : [`${address}/24`];
+}
+
 /** Namespace and link of one node. */
-export function planNode(layout: Layout, node: Layout["nodes"][number], rateMbit: number): Command[] {
-  return [...namespace(node.netns), ...link(layout.wireNetns, node.netns, node.name, node.address, rateMbit)];
+export function planNode(
+  layout: Layout,
+  node: Layout["nodes"][number],
+  rateMbit: number,
+  hasIpv6 = false,
+): Command[] {
+  const addresses = prefixes(node.address, node.address6, hasIpv6);
+  return [...namespace(node.netns), ...link(layout.wireNetns, node.netns, node.name, addresses, rateMbit)];
 }
 
 /** Namespace and link from which clients call. */
-export function planClient(layout: Layout, rateMbit: number): Command[] {
+export function planClient(layout: Layout, rateMbit: number, hasIpv6 = false): Command[] {
+  const addresses = prefixes(layout.clientAddress, layout.clientAddress6, hasIpv6);
   return [
     ...namespace(layout.clientNetns),
-    ...link(layout.wireNetns, layout.clientNetns, "client", layout.clientAddress, rateMbit),
+    ...link(layout.wireNetns, layout.clientNetns, "client", addresses, rateMbit),
   ];
 }

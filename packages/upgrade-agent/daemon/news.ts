@@ -59,6 +59,8 @@ export class News {
   async #listen(): Promise<void> {
     for await (const event of this.#options.router.events(this.#stopped.signal)) {
       if (event.type !== "heard") continue;
+      // Agents answer at IPv4 addresses only. Who marks over IPv6 is heard of by direct marks over IPv4 as well.
+      if (event.peerAddress.includes(":")) continue;
       const { service, peerAddress: source, advertisement, senderVersion } = event;
       if (advertisement.status === "retired") {
         this.#options.learnRetirement(service, advertisement.version, source);

@@ -17,6 +17,17 @@ void t.test("nothing is ever made in the host's namespace, except the namespaces
   t.end();
 });
 
+void t.test("IPv6 is there when it is asked for", (t) => {
+  const [node = nodeLayout("a", 1)] = layout.nodes;
+  const added = (hasIpv6: boolean): string[] =>
+    [...planNode(layout, node, 100, hasIpv6), ...planClient(layout, 100, hasIpv6)]
+      .filter((command) => command.includes("address"))
+      .map((command) => command[5] ?? "");
+  t.strictSame(added(false), ["10.77.0.1/24", "10.77.0.100/24"]);
+  t.strictSame(added(true), ["10.77.0.1/24", "fd10:77::1/64", "10.77.0.100/24", "fd10:77::100/64"]);
+  t.end();
+});
+
 void t.test("both ends of every link are shaped", (t) => {
   const shaped = planNode(layout, nodeLayout("a", 1), 100).filter(([file]) => file === "tc");
   t.strictSame(

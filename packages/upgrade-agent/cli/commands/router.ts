@@ -45,7 +45,7 @@ const statusCommand: CommandModule<object, Options> = {
     ]);
     print(json, router, () => [
       ...(router.warnings ?? []).map(({ code, message }) => `warning: ${code}: ${message}`),
-      `data path ${router.dataPath}${router.dataPathReason === undefined ? "" : ` (${router.dataPathReason})`}, uplink ${router.uplink}, service address ${router.serviceAddress}`,
+      `data path ${router.dataPath}${router.dataPathReason === undefined ? "" : ` (${router.dataPathReason})`}, uplink ${router.uplink}, service address ${[router.serviceAddress, router.serviceAddress6 ?? []].flat().join(" and ")}`,
       "",
       ...table([["SERVICE", "CLIENTS GO", ""], ...paths]),
       ...(open.length === 0 ? [] : ["", `speak with peers without Version Manager: ${open.join(", ")}`]),

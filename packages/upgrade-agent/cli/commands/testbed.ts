@@ -28,6 +28,7 @@ interface Named {
 interface UpOptions extends Named {
   readonly nodes: number;
   readonly rate: number;
+  readonly ipv6: boolean;
   readonly hypervisor: "auto" | "kvm" | "qemu" | "xen" | "lxc";
 }
 
@@ -64,6 +65,7 @@ const upCommand: CommandModule<object, UpOptions> = {
       .options({ ...jsonOption, ...nameOption })
       .option("nodes", { type: "number", default: 3, describe: "How many nodes" })
       .option("rate", { type: "number", default: 1000, describe: "Rate of every link, Mbit/s" })
+      .option("ipv6", { type: "boolean", default: false, describe: "Nodes and domains have IPv6 as well" })
       .option("hypervisor", {
         choices: ["auto", "kvm", "qemu", "xen", "lxc"] as const,
         default: "auto" as const,
@@ -71,7 +73,7 @@ const upCommand: CommandModule<object, UpOptions> = {
       })
       .example("$0 testbed up --nodes 3", "")
       .example("$0 testbed up --hypervisor lxc --rate 100", "containers, links of 100 Mbit/s"),
-  handler: async ({ name, nodes, rate, hypervisor, json }) => {
+  handler: async ({ name, nodes, rate, ipv6, hypervisor, json }) => {
     const { trustedKeys, fleetKey } = await keyOfItsOwn();
     const onProgress = (step: string) => process.stderr.write(`${step}\n`);
     const interrupted = new AbortController();
@@ -81,6 +83,7 @@ const upCommand: CommandModule<object, UpOptions> = {
       nodes,
       hypervisor,
       rateMbit: rate,
+      ipv6,
       onProgress,
       signal: interrupted.signal,
       trustedKeys,

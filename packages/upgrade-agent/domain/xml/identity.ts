@@ -16,12 +16,23 @@ function facts(identity: DomainIdentity): readonly (readonly [string, string])[]
     ["hostname", identity.hostname],
     ["address", link.address],
     ["gateway", link.gateway],
+    ...ipv6Facts(identity),
     ["mtu", String(link.mtu)],
     ["mac", link.mac],
     ["ports", `${low}-${high}`],
     ["service", identity.service],
     ["version", String(identity.version)],
     ["key", Buffer.from(identity.authorizedKey, "utf8").toString("base64")],
+  ];
+}
+
+/** Of a node that has an IPv6 address. */
+function ipv6Facts({ link }: DomainIdentity): readonly (readonly [string, string])[] {
+  const { address6, gateway6 } = link;
+  if (address6 === undefined || gateway6 === undefined) return [];
+  return [
+    ["address6", address6],
+    ["gateway6", gateway6],
   ];
 }
 

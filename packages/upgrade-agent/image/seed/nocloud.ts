@@ -59,10 +59,13 @@ function networkConfig({ link }: DomainIdentity): object {
         dhcp4: false,
         dhcp6: false,
         "accept-ra": false,
-        "link-local": [],
+        "link-local": link.address6 === undefined ? [] : ["ipv6"],
         mtu: link.mtu,
-        addresses: [`${link.address}/32`],
-        routes: [{ to: "0.0.0.0/0", via: link.gateway, "on-link": true }],
+        addresses: [`${link.address}/32`, ...(link.address6 === undefined ? [] : [`${link.address6}/128`])],
+        routes: [
+          { to: "0.0.0.0/0", via: link.gateway, "on-link": true },
+          ...(link.gateway6 === undefined ? [] : [{ to: "::/0", via: link.gateway6, "on-link": true }]),
+        ],
       },
     },
   };
@@ -74,6 +77,7 @@ function facts({ hostname, service, version, link }: DomainIdentity): string {
     HOSTNAME: hostname,
     ADDRESS: link.address,
     GATEWAY: link.gateway,
+    ...(link.address6 === undefined ? {} : { ADDRESS6: link.address6, GATEWAY6: link.gateway6 }),
     MTU: link.mtu,
     MAC: link.mac,
     PORTS: `${low}-${high}`,
@@ -97,6 +101,14 @@ ExecStart=${adoptPath}
 WantedBy=multi-user.target
 `;
 
+/** Without an address of IPv6 a domain is not to look for one. */
+function ipv6Lines({ address6, gateway6 }: DomainIdentity["link"]): string {
+  if (address6 === undefined) return 'echo 1 >"/proc/sys/net/ipv6/conf/$interface/disable_ipv6" 2>/dev/null';
+  return `echo 0 >"/proc/sys/net/ipv6/conf/$interface/disable_ipv6"
+ip -6 address show dev "$interface" | grep -q "inet6 ${address6}/" || ip -6 address add ${address6}/128 dev "$interface" nodad
+ip -6 route replace default via ${gateway6} dev "$interface"`;
+}
+
 /**
  * What network-config cannot say, and what a distribution's renderer may get wrong: a gateway outside of the address's
  * own network, the ports that this domain may call from, and datagrams that leave one by one.
@@ -113,7 +125,7 @@ ip link set dev "$interface" mtu ${link.mtu} up
 ip -4 address show dev "$interface" | grep -q "inet ${link.address}/" || ip address add ${link.address}/32 dev "$interface"
 ip route replace ${link.gateway}/32 dev "$interface" scope link
 ip route replace default via ${link.gateway} dev "$interface"
-echo 1 >"/proc/sys/net/ipv6/conf/$interface/disable_ipv6" 2>/dev/null
+${ipv6Lines(link)}
 echo "${low} ${high}" >/proc/sys/net/ipv4/ip_local_port_range
 ethtool -K "$interface" tx-udp-segmentation off 2>/dev/null
 mkdir -p /opt /var/log /run/version-manager

@@ -36,6 +36,10 @@ async function looksRight(t: Test, session: Session, address: string): Promise<v
   t.match(await answer(session, "hostname"), /^vmim-.$/);
   t.match(await answer(session, ". /run/version-manager/identity; echo $VM_SERVICE $VM_VERSION"), "kv 7");
   t.match(await answer(session, "ip -o -4 address show eth0"), new RegExp(` inet ${address}/32 `));
+  const address6 = await answer(session, "ip -o -6 address show dev eth0 scope global");
+  t.match(address6, / inet6 fd10:99::7\/128 /);
+  t.notMatch(address6, /tentative/);
+  t.match(await answer(session, "ip -6 route show default"), /^default via fe80::1 dev eth0 /);
   t.match(await answer(session, "ip -o link show eth0"), / mtu 1484 /);
   t.match(await answer(session, "ip route"), /^default via (\S+) dev eth0 \n\1 dev eth0 scope link$/);
   t.match(

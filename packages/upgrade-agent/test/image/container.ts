@@ -68,6 +68,8 @@ function inside(root: string, address: string, mac: string, key: string): string
     VM_HOSTNAME: "vmim-c",
     VM_ADDRESS: address,
     VM_GATEWAY: "169.254.1.1",
+    VM_ADDRESS6: "fd10:99::7",
+    VM_GATEWAY6: "fe80::1",
     VM_MTU: "1484",
     VM_MAC: mac,
     VM_PORTS: "40002-50001",

@@ -33,7 +33,7 @@ export async function startMachine(options: {
   const log = join(options.directory, "console.log");
   const monitor = join(options.directory, "monitor");
   const key = Buffer.from(options.authorizedKey).toString("base64");
-  const identity = `vm.hostname=vmim-1 vm.address=${address} vm.gateway=169.254.1.1 vm.mtu=1484 vm.mac=${mac} vm.ports=32768-40001 vm.service=kv vm.version=7 vm.key=${key}`;
+  const identity = `vm.hostname=vmim-1 vm.address=${address} vm.gateway=169.254.1.1 vm.address6=fd10:99::7 vm.gateway6=fe80::1 vm.mtu=1484 vm.mac=${mac} vm.ports=32768-40001 vm.service=kv vm.version=7 vm.key=${key}`;
   const child = spawn(
     "qemu-system-x86_64",
     [

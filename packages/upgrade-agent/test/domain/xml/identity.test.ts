@@ -20,6 +20,14 @@ t.test("a virtual machine reads its identity from the kernel's command line", as
   ]);
 });
 
+t.test("a node that has an IPv6 address gives it to its domains", async (t) => {
+  const link = { ...identity.link, address6: "fd10:77::1", gateway6: "fe80::1" };
+  const line = kernelCommandLine([], { ...identity, link });
+  t.match(line, / vm\.address6=fd10:77::1 vm\.gateway6=fe80::1 /);
+  const environment = Object.fromEntries(containerEnvironment({ ...identity, link }));
+  t.match(environment, { VM_ADDRESS6: "fd10:77::1", VM_GATEWAY6: "fe80::1" });
+});
+
 t.test("a container reads the same facts from its environment", async (t) => {
   const environment = Object.fromEntries(containerEnvironment(identity));
   t.match(environment, { VM_HOSTNAME: "n1-kv-2", VM_PORTS: "32768-36863", VM_VERSION: "2", VM_KEY: KEY });
