@@ -53,11 +53,13 @@ async function receive(
 
 let turn = 0;
 
+const PIPELINED_MAX = 12;
+
 /** Writes and reads over one connection, some of them pipelined; every answer must be the one to its question. */
 async function good(scene: Scene): Promise<void> {
   const socket = connect(scene);
-  for (let asked = 0; asked < 20 && !scene.stop.aborted && !socket.destroyed; asked += 1) {
-    const paths = Array.from({ length: 1 + (asked % 3) }, () => `/ok/${(turn += 1)}`);
+  for (let asked = 0; asked < 50 && !scene.stop.aborted && !socket.destroyed; asked += 1) {
+    const paths = Array.from({ length: 1 + (asked % PIPELINED_MAX) }, () => `/ok/${(turn += 1)}`);
     socket.write(paths.map((path) => request(path, asked % 2 === 0 ? "x" : "")).join(""));
     const ends = (text: string): boolean =>
       text.split("HTTP/1.1 ").length > paths.length && text.endsWith(paths.at(-1) ?? "");
@@ -159,7 +161,7 @@ async function badServers(scene: Scene): Promise<void> {
 
 /** How many of each at a time. */
 const CROWD: readonly (readonly [(scene: Scene) => Promise<void>, number])[] = [
-  [good, 8],
+  [good, 12],
   [slow, 8],
   [slowReader, 4],
   [silent, 20],

@@ -21,7 +21,7 @@ const HEAP_BYTES_PER_CONNECTION_MAX = 200;
  * Resident memory also has what the allocator keeps for later, which grows until it has seen the worst: so it is judged by
  * the second half, when there are many rests.
  */
-const RSS_BYTES_PER_CONNECTION_MAX = 1_000;
+const RSS_BYTES_PER_CONNECTION_MAX = 300;
 const MANY_RESTS = 12;
 /** Peaks: the heap's limit, the limit of what connections may keep, and the program itself. */
 const RSS_PEAK_BYTES_MAX = 600 * 2 ** 20;
