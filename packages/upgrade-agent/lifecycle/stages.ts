@@ -49,7 +49,7 @@ const rules: Readonly<Record<WorkingStage, StageRule>> = {
   downloaded: { next: "preparing-disk", deadlineMs: minuteMs, attemptsMax: 1 },
   "preparing-disk": { next: "creating-domain", deadlineMs: 30 * minuteMs, attemptsMax: 3 },
   "creating-domain": { next: "booting", deadlineMs: 3 * minuteMs, attemptsMax: 3 },
-  booting: { next: "copying", deadlineMs: 5 * minuteMs, attemptsMax: 1 },
+  booting: { next: "copying", deadlineMs: 15 * minuteMs, attemptsMax: 1 },
   copying: { next: "configuring", deadlineMs: 30 * minuteMs, attemptsMax: 5 },
   configuring: { next: "starting", deadlineMs: 10 * minuteMs, attemptsMax: 3 },
   starting: { next: "healthy", deadlineMs: 10 * minuteMs, attemptsMax: 2 },

@@ -4,7 +4,7 @@ import type { Upgrade } from "../machine.ts";
 import type { WorkContext } from "./context.ts";
 
 /** The whole stage has its deadline in the table; this one only ends a session that can never be. */
-const sessionDeadlineMs = 300_000;
+const sessionDeadlineMs = 900_000;
 
 /** An SSH session to the domain over its management address, closed when `use` ends. */
 export async function withSession<T>(

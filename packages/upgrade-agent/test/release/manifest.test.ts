@@ -57,6 +57,26 @@ t.test("peers without Version Manager are allowed or denied, in these words", as
 t.test("what is parsed once is parsed to the same again, so that it can be signed", async (t) => {
   const parsed = checkManifest({ ...manifestSource, proxy: { module: "proxy/index.js" } });
   t.equal(canonicalJson(checkManifest(parsed)), canonicalJson(parsed));
+  const compare = { differencesPerMillionMax: 1_000 };
+  const gated = checkManifest({ ...manifestSource, proxy: { module: "proxy/index.js", compare } });
+  t.same(gated.proxy?.compare, { ...compare, requestsMin: 1_000, confidencePercent: 95 });
+  t.equal(canonicalJson(checkManifest(gated)), canonicalJson(gated));
+});
+
+t.test("every sort of image can be named, and signed", async (t) => {
+  const digest = "0123456789abcdef".repeat(4);
+  for (const image of [
+    { base: "newest" },
+    { base: digest },
+    { import: digest },
+    { root: "rootfs" },
+    { root: "images/rootfs.tar.gz", kernel: "boot/vmlinuz", initramfs: "boot/initrd.img" },
+    { oci: "kv.oci" },
+  ]) {
+    const parsed = checkManifest({ ...manifestSource, image });
+    t.same(parsed.image, image);
+    t.equal(canonicalJson(checkManifest(parsed)), canonicalJson(parsed));
+  }
 });
 
 t.test("the examples of this repository are releases", async (t) => {
@@ -133,8 +153,25 @@ const faults: readonly (readonly [what: string, change: object, path: string])[]
     { hooks: { start: "\ud800", health: "x" } },
     "hooks.start.command",
   ],
+  [
+    "a rate of differences that is a fraction",
+    { proxy: { module: "p.js", compare: { differencesPerMillionMax: 1.5 } } },
+    "proxy.compare.differencesPerMillionMax",
+  ],
+  [
+    "a comparison that can never be sure enough",
+    { proxy: { module: "p.js", compare: { differencesPerMillionMax: 0, confidencePercent: 100 } } },
+    "proxy.compare.confidencePercent",
+  ],
   ["a proxy module that is absolute", { proxy: { module: "/etc/passwd.js" } }, "proxy.module"],
   ["a proxy module that is no module", { proxy: { module: "proxy.sh" } }, "proxy.module"],
+  ["an image that is nothing", { image: {} }, "image"],
+  ["an image that is two things", { image: { oci: "a.tar", base: "newest" } }, "image"],
+  ["a kernel without its initramfs", { image: { oci: "a.tar", kernel: "vmlinuz" } }, "image"],
+  ["an image whose path climbs", { image: { root: "../root.tar" } }, "image.root"],
+  ["an image whose path is absolute", { image: { oci: "/root.tar" } }, "image.oci"],
+  ["a digest that is none", { image: { import: "SHA256" } }, "image.import"],
+  ["a base that is neither newest nor a digest", { image: { base: "oldest" } }, "image.base"],
   ["a proxy module in a hidden directory", { proxy: { module: ".git/hook.js" } }, "proxy.module"],
 ];
 
@@ -186,7 +223,7 @@ t.test("nothing but E_MANIFEST is ever thrown, whatever comes", async () => {
   fc.assert(fc.property(fc.json(), (json) => never(() => parseManifest(json))));
   fc.assert(fc.property(fc.uint8Array(), (bytes) => never(() => parseManifest(bytes))));
   const bent = fc.record({
-    at: fc.constantFrom(...Object.keys(checkManifest(manifestSource)), "proxy"),
+    at: fc.constantFrom(...Object.keys(checkManifest(manifestSource)), "proxy", "image"),
     value: fc.anything(),
   });
   fc.assert(

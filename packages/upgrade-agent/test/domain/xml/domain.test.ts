@@ -16,6 +16,34 @@ const veth = containerSpec("vm-n1-kv-2").identity;
 const xenSpec = machineSpec("vm-n1-kv-2", { identity: veth });
 const awkward = { consoleLog: `/logs/"<&>' .log` };
 
+const bootable = {
+  kind: "bootable",
+  path: "/d/disk.qcow2",
+  seed: "/d/seed.iso",
+} as const;
+const ownKernel = { kernelWords: ["root=LABEL=vm-root", "rw", "init=/.version-manager/vm-init"] };
+const tools = { busybox: "/.version-manager/bin/busybox", init: "/.version-manager/vm-init" };
+
+/** Images of another make than our base. */
+const foreign: Readonly<Record<string, string>> = {
+  "a cloud image": machineXml("qemu", machineSpec("vm-n1-kv-2", { disk: bootable })),
+  "a release's own kernel": machineXml(
+    "kvm",
+    machineSpec("vm-n1-kv-2", {
+      disk: {
+        kind: "qcow2",
+        path: "/d/disk.qcow2",
+        kernel: "/d/kernel",
+        initramfs: "/d/initramfs",
+        ...ownKernel,
+      },
+    }),
+  ),
+  "an OCI archive": containerXml(
+    containerSpec("vm-n1-kv-2", { disk: { kind: "directory", path: "/d/root", tools } }),
+  ),
+};
+
 const documents: Readonly<Record<string, string>> = {
   kvm: machineXml("kvm", machineSpec("vm-n1-kv-2")),
   qemu: machineXml("qemu", machineSpec("vm-n1-kv-2", awkward)),
@@ -41,6 +69,38 @@ for (const [kind, xml] of Object.entries(documents)) {
     t.match(xml, "<on_reboot>destroy</on_reboot>");
   });
 }
+
+for (const [what, xml] of Object.entries(foreign)) {
+  t.test(`the XML for ${what} follows libvirt's schema`, { skip }, async (t) => validate(t, xml));
+}
+
+t.test("a cloud image boots by itself and finds the disk that says who it is", async (t) => {
+  const xml = foreign["a cloud image"] ?? "";
+  for (const part of [
+    '<boot dev="hd"/>',
+    '<source file="/d/seed.iso"/>',
+    "<readonly/>",
+    '<target dev="vdb" bus="virtio"/>',
+  ])
+    t.ok(xml.includes(part), part);
+  t.notMatch(xml, "<kernel>");
+  t.notMatch(xml, "<cmdline>");
+});
+
+t.test("an own kernel is told where its root is, and a foreign root starts our init", async (t) => {
+  t.match(foreign["a release's own kernel"], "root=LABEL=vm-root rw init=/.version-manager/vm-init");
+  t.match(foreign["an OCI archive"], "<init>/.version-manager/bin/busybox</init>");
+  t.match(foreign["an OCI archive"], "exec /.version-manager/vm-init");
+  t.match(documents["lxc"], "exec /sbin/vm-init");
+});
+
+t.test("what a hypervisor cannot boot is refused", async (t) => {
+  t.throws(() => xenXml(machineSpec("vm-n1-kv-2", { identity: veth, disk: bootable })), { code: "E_DOMAIN" });
+  t.throws(() => containerXml(containerSpec("vm-n1-kv-2", { disk: bootable })), { code: "E_DOMAIN" });
+  t.throws(() => machineXml("qemu", machineSpec("vm-n1-kv-2", { disk: { ...bootable, seed: "seed.iso" } })), {
+    code: "E_DOMAIN",
+  });
+});
 
 t.test("virtual machines boot their kernel directly and use the router's tap", async (t) => {
   const xml = documents["qemu"] ?? "";
