@@ -9,7 +9,7 @@ export interface ProxyRequest {
   readonly modulePath: string;
   /** IPv4 address that clients connect to: the node's service address. */
   readonly address: string;
-  /** Client ports. Only TCP can be proxied yet. */
+  /** Client ports. */
   readonly listen: readonly PortSpec[];
   readonly versions: readonly VersionEndpoints[];
 }

@@ -43,9 +43,13 @@ export class ProxyControl {
     return settled;
   }
 
-  /** The process ends by itself afterwards, also when nobody waits for the answer any more. */
-  async drainAndExit(deadlineMs: number): Promise<number> {
-    const answer = await this.#call("POST", "/v1/drain", { deadlineMs, exit: true }, deadlineMs + 10_000);
+  /**
+   * The process ends by itself afterwards, also when nobody waits for the answer any more. `handedOver`: another process
+   * reads the same UDP sockets.
+   */
+  async drainAndExit(deadlineMs: number, { handedOver = false } = {}): Promise<number> {
+    const body = { deadlineMs, exit: true, ...(handedOver ? { handedOver } : {}) };
+    const answer = await this.#call("POST", "/v1/drain", body, deadlineMs + 10_000);
     return (answer as { remaining: number }).remaining;
   }
 

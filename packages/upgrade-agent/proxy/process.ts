@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { HOST_ENVIRONMENT } from "@version-manager/app-proxy/host";
 import type { Launch, VersionEndpoints } from "@version-manager/app-proxy/host";
+import type { PortSpec } from "@version-manager/version-router";
 import { AgentError } from "../errors.ts";
 import { checkReadable, nodeArguments, proxyUser } from "./command.ts";
 import { ProxyControl } from "./control-client.ts";
@@ -31,7 +32,7 @@ export interface ProxyPlace {
 export interface StartRequest {
   readonly modulePath: string;
   readonly address: string;
-  readonly ports: readonly number[];
+  readonly ports: readonly PortSpec[];
   readonly listeners: Listeners;
   readonly versions: readonly VersionEndpoints[];
   readonly memoryMiB: number;
@@ -85,7 +86,7 @@ export class ProxyProcess {
       service: place.service,
       module: request.modulePath,
       control: { fd: CONTROL_FD },
-      listen: listeners.map(({ port, fd }) => ({ port: `tcp/${port}`, fd })),
+      listen: listeners,
       versions: request.versions,
       ...(user === undefined ? {} : { user }),
     };

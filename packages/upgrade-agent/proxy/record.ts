@@ -7,13 +7,18 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { ProcessIdentity } from "./process-identity.ts";
 
+/** Agents that knew TCP only wrote the number alone. */
+const portSchema = z
+  .union([z.templateLiteral([z.enum(["tcp", "udp"]), "/", z.int()]), z.int().min(1).max(65_535)])
+  .transform((port) => (typeof port === "number" ? (`tcp/${port}` as const) : port));
+
 const recordSchema = z.strictObject({
   pid: z.int().min(2),
   startTime: z.string(),
   modulePath: z.string(),
   address: z.string(),
   /** Client ports and their descriptors in the process. */
-  listeners: z.array(z.strictObject({ port: z.int().min(1).max(65_535), fd: z.int().min(3) })),
+  listeners: z.array(z.strictObject({ port: portSchema, fd: z.int().min(3) })),
 });
 
 export type ProxyRecord = Readonly<z.infer<typeof recordSchema>> & ProcessIdentity;

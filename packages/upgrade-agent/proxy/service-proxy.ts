@@ -1,4 +1,5 @@
 /** The proxy of one service, kept running: found or started, restarted when it dies, replaced, ended. */
+import type { PortSpec } from "@version-manager/version-router";
 import { AgentError } from "../errors.ts";
 import { afterCrash, steady, type BackOff } from "./back-off.ts";
 import type { ProxyRequest } from "./contract.ts";
@@ -77,7 +78,7 @@ export class ServiceProxy {
 
   async #ensure(request: ProxyRequest): Promise<void> {
     const { limits, service } = this.#options;
-    const ports = portsOf(request);
+    const ports = request.listen;
     clearTimeout(this.#restart);
     await this.#adopt();
     const current = this.#running?.process;
@@ -110,7 +111,7 @@ export class ServiceProxy {
     this.#supervise(found);
   }
 
-  async #startFresh(request: ProxyRequest, ports: readonly number[]): Promise<void> {
+  async #startFresh(request: ProxyRequest, ports: readonly PortSpec[]): Promise<void> {
     this.#forget();
     const listeners = this.#listeners ?? new Listeners(request.address);
     listeners.open(ports);
@@ -131,7 +132,7 @@ export class ServiceProxy {
     }
   }
 
-  #startRequest(request: ProxyRequest, ports: readonly number[]): StartRequest {
+  #startRequest(request: ProxyRequest, ports: readonly PortSpec[]): StartRequest {
     const { memoryMiB, startTimeoutMs } = this.#options.limits;
     const { modulePath, address, versions } = request;
     return {
@@ -146,7 +147,7 @@ export class ServiceProxy {
   }
 
   /** The new process accepts on the same sockets before the old one stops; then the old one brings its clients to an end. */
-  async #replace(old: ProxyProcess, request: ProxyRequest, ports: readonly number[]): Promise<void> {
+  async #replace(old: ProxyProcess, request: ProxyRequest, ports: readonly PortSpec[]): Promise<void> {
     const { limits, log, service } = this.#options;
     if (old.record.address !== request.address) {
       await (await this.#release())?.terminate(TERMINATE_MS);
@@ -167,7 +168,11 @@ export class ServiceProxy {
     this.#wanted = request;
     listeners.closeAllBut(ports);
     log(`${service}: proxy ${old.record.pid} is replaced by ${this.#running?.process.record.pid}`);
-    const cut = await old.control.drainAndExit(limits.settleTimeoutMs).catch(() => 0);
+    const cut = await old.control
+      .drainAndExit(limits.settleTimeoutMs, {
+        handedOver: old.record.listeners.some(({ port }) => port.startsWith("udp/")),
+      })
+      .catch(() => 0);
     if (cut > 0) log(`${service}: ${cut} connections of the replaced proxy were cut`);
     if (!(await old.waitForEnd(5_000))) await old.kill();
     old.discardControl();
@@ -220,7 +225,7 @@ export class ServiceProxy {
     if (request === undefined || this.#running !== undefined) return;
     const startedMs = performance.now();
     try {
-      const ports = portsOf(request);
+      const ports = request.listen;
       const listeners = this.#listeners ?? new Listeners(request.address);
       listeners.open(ports);
       this.#listeners = listeners;
@@ -238,18 +243,7 @@ export class ServiceProxy {
   }
 }
 
-function portsOf(request: ProxyRequest): number[] {
-  return request.listen.map((spec) => {
-    const [protocol, port] = spec.split("/");
-    if (protocol === "tcp") return Number(port);
-    throw new AgentError(
-      "E_PROXY",
-      `Client port ${spec} of ${request.service}: only TCP can be proxied yet.`,
-    );
-  });
-}
-
-function serves(process: ProxyProcess, request: ProxyRequest, ports: readonly number[]): boolean {
+function serves(process: ProxyProcess, request: ProxyRequest, ports: readonly PortSpec[]): boolean {
   const { modulePath, address, listeners } = process.record;
   const same = listeners.length === ports.length && listeners.every(({ port }) => ports.includes(port));
   return same && modulePath === request.modulePath && address === request.address;

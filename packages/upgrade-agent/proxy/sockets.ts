@@ -5,16 +5,22 @@
 import { closeSync } from "node:fs";
 import { constants } from "node:os";
 import koffi from "koffi";
+import type { PortSpec } from "@version-manager/version-router";
 import { AgentError } from "../errors.ts";
 
 const AF_UNIX = 1;
 const AF_INET = 2;
 const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
+const SO_TYPE = 3;
+const SO_RCVBUF = 8;
 const SO_ACCEPTCONN = 30;
+/** Of a UDP socket, bytes; the kernel grants up to net.core.rmem_max. Datagrams wait here while a proxy is started anew. */
+const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 /** The kernel takes the lower of this and net.core.somaxconn; clients wait here while a proxy is started anew. */
 const BACKLOG = 4096;
 const SYS_PIDFD_OPEN = 434;
@@ -36,26 +42,36 @@ const callGetsockname = libc.func("int getsockname(int fd, _Out_ void *address, 
 const callSyscall = libc.func("long syscall(long number, ...)");
 
 /** Throws E_PORT_TAKEN when another process has the port, E_PROXY for what else goes wrong. */
-export function listenTcp(address: string, port: number): number {
-  const what = `${address}:${port}`;
+export function listen(address: string, spec: PortSpec): number {
+  const { isUdp, port } = partsOf(spec);
+  const what = `${spec} of ${address}`;
+  const type = isUdp ? SOCK_DGRAM : SOCK_STREAM;
   const fd = checked(
-    callSocket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) as number,
+    callSocket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) as number,
     `socket for ${what}`,
   );
   try {
-    const on = Buffer.alloc(4);
-    on.writeInt32LE(1);
-    checked(
-      callSetsockopt(fd, SOL_SOCKET, SO_REUSEADDR, on, on.length) as number,
-      `SO_REUSEADDR for ${what}`,
-    );
+    // Of a UDP socket SO_REUSEADDR would let another process take the port away.
+    if (isUdp) setOption(fd, SO_RCVBUF, RECEIVE_BUFFER_BYTES, `SO_RCVBUF for ${what}`);
+    else setOption(fd, SO_REUSEADDR, 1, `SO_REUSEADDR for ${what}`);
     bind(fd, inetAddress(address, port), what);
-    checkedBind(callListen(fd, BACKLOG) as number, what);
+    if (!isUdp) checkedBind(callListen(fd, BACKLOG) as number, what);
     return fd;
   } catch (error) {
     closeSync(fd);
     throw error;
   }
+}
+
+function partsOf(spec: PortSpec): { readonly isUdp: boolean; readonly port: number } {
+  const [protocol, port] = spec.split("/");
+  return { isUdp: protocol === "udp", port: Number(port) };
+}
+
+function setOption(fd: number, name: number, value: number, what: string): void {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32LE(value);
+  checked(callSetsockopt(fd, SOL_SOCKET, name, bytes, bytes.length) as number, what);
 }
 
 /** The path must not exist. */
@@ -80,26 +96,32 @@ export function listenUnix(path: string): number {
 }
 
 /**
- * A copy of a listening TCP socket of another process, undefined when the kernel refuses or the descriptor is not a
- * socket that listens on that address.
+ * A copy of a socket of another process that listens (UDP: is bound), undefined when the kernel refuses or the descriptor
+ * is not a socket for that port of that address.
  */
-export function copyListener(pid: number, fd: number, address: string, port: number): number | undefined {
+export function copyListener(pid: number, fd: number, address: string, spec: PortSpec): number | undefined {
   const pidfd = callSyscall(SYS_PIDFD_OPEN, "long", pid, "long", 0) as number;
   if (pidfd < 0) return undefined;
   const copy = callSyscall(SYS_PIDFD_GETFD, "long", pidfd, "long", fd, "long", 0) as number;
   closeSync(pidfd);
   if (copy < 0) return undefined;
-  if (listensOn(copy, address, port)) return copy;
+  if (listensOn(copy, address, spec)) return copy;
   closeSync(copy);
   return undefined;
 }
 
-function listensOn(fd: number, address: string, port: number): boolean {
-  const value = Buffer.alloc(4);
-  if (callGetsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, value, [value.length]) !== 0) return false;
+function listensOn(fd: number, address: string, spec: PortSpec): boolean {
+  const { isUdp, port } = partsOf(spec);
+  const ready = isUdp ? optionOf(fd, SO_TYPE) === SOCK_DGRAM : optionOf(fd, SO_ACCEPTCONN) === 1;
   const bound = Buffer.alloc(16);
-  if (callGetsockname(fd, bound, [bound.length]) !== 0) return false;
-  return value.readInt32LE() === 1 && bound.equals(inetAddress(address, port));
+  if (!ready || callGetsockname(fd, bound, [bound.length]) !== 0) return false;
+  return bound.equals(inetAddress(address, port));
+}
+
+function optionOf(fd: number, name: number): number | undefined {
+  const value = Buffer.alloc(4);
+  const done = callGetsockopt(fd, SOL_SOCKET, name, value, [value.length]) === 0;
+  return done ? value.readInt32LE() : undefined;
 }
 
 function bind(fd: number, address: Buffer, what: string): void {
@@ -125,7 +147,7 @@ function checkedBind(result: number, what: string): void {
   if (errno === constants.errno.EADDRINUSE) {
     throw new AgentError(
       "E_PORT_TAKEN",
-      `${what} is taken by another process; find it with ss -ltnp and stop it.`,
+      `${what} is taken by another process; find it with ss -lntup and stop it.`,
     );
   }
   throw failure(what, errno);
