@@ -1,13 +1,11 @@
 /** Once an hour: this node says which images its disks use, and images that nobody uses make room. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ImageStore } from "../image/index.ts";
+import type { AgentConfig } from "./config.ts";
 
 export interface ImageKeeperOptions {
   readonly images: Pick<ImageStore, "renewUses" | "prune">;
-  /** Unused images stay until all images together take more, bytes. */
-  readonly bytesMax: number;
-  /** And for at least this time after they were made, ms. */
-  readonly unusedMinMs: number;
+  readonly config: Pick<AgentConfig, "imageCacheMiB" | "imageUnusedHoursMin">;
   readonly log: (line: string) => void;
 }
 
@@ -25,9 +23,13 @@ export async function keepImages(options: ImageKeeperOptions, signal: AbortSigna
 
 /** First the claims, so that a node that was away for long does not lose what it has. */
 export async function keepImagesOnce(options: ImageKeeperOptions, signal: AbortSignal): Promise<void> {
-  const { images, bytesMax, unusedMinMs, log } = options;
+  const { images, config, log } = options;
   await images.renewUses();
-  const { removed, freedBytes } = await images.prune({ bytesMax, olderThanMs: unusedMinMs, signal });
+  const { removed, freedBytes } = await images.prune({
+    bytesMax: config.imageCacheMiB * 1024 ** 2,
+    olderThanMs: config.imageUnusedHoursMin * 3_600_000,
+    signal,
+  });
   if (removed.length === 0) return;
   const digests = removed.map(({ digest }) => digest.slice(0, 12)).join(", ");
   log(`images: ${digests} had no use; ${Math.round(freedBytes / 1024 ** 2)} MiB are free again`);

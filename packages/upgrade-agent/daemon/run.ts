@@ -48,10 +48,7 @@ export async function runAgent(
   log(`hypervisor ${probe.kind}: ${probe.reason}`);
   const hypervisor = await openHypervisor({ kind: probe.kind, socket: config.libvirtSocket });
   const swarm = await createSwarm({ host: config.serviceAddress, port: config.swarmPort });
-  const images = createImageStore({
-    cacheDirectory: config.cacheDirectory,
-    stateDirectory: config.stateDirectory,
-  });
+  const images = createImageStore(config);
   const agent = new Agent({
     context: {
       config,
@@ -86,9 +83,7 @@ export async function runAgent(
     await listen(local, { path: socketPath });
     await chmod(socketPath, 0o660);
     log(`ready on ${socketPath}`);
-    const bytesMax = config.imageCacheMiB * 1024 ** 2;
-    const unusedMinMs = config.imageUnusedHoursMin * 3_600_000;
-    void keepImages({ images, bytesMax, unusedMinMs, log }, signal);
+    void keepImages({ images, config, log }, signal);
     await aborted(signal);
   } finally {
     local.close();

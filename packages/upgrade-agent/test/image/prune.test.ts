@@ -41,7 +41,7 @@ t.test("used ones and the newest base stay, whatever is asked", async (t) => {
 });
 
 t.test("age and budget: the oldest go first, until the rest fits", async (t) => {
-  const images = [..."abcd"].map((letter, at) => image(letter, { builtAtMs: at * 10 }));
+  const images = ["a", "b", "c", "d"].map((letter, at) => image(letter, { builtAtMs: at * 10 }));
   t.equal(names(choose(images, new Set(), { bytesMax: 250 }, 100).going), "ab");
   t.equal(names(choose(images, new Set(), { bytesMax: 400 }, 100).going), "");
   t.equal(names(choose(images, new Set(), { olderThanMs: 85 }, 100).going), "ab");
