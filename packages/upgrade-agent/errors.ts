@@ -4,6 +4,7 @@ import { CodedError } from "@version-manager/version-router";
 export type AgentErrorCode =
   | "E_AGENT_BUSY"
   | "E_BAD_REQUEST"
+  | "E_COMPARE_GATE"
   | "E_CONFIG"
   | "E_DEADLINE"
   | "E_DISK_FULL"
@@ -26,6 +27,7 @@ export type AgentErrorCode =
   | "E_NO_ROUTER"
   | "E_NO_VERSION"
   | "E_NOT_A_RELEASE"
+  | "E_NOT_QUARANTINED"
   | "E_NOT_ROOT"
   | "E_PORT_TAKEN"
   | "E_PROXY"

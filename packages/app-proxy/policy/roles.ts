@@ -35,6 +35,8 @@ export class Roles {
   }
 
   #well(running: VersionSet): VersionSet {
-    return new VersionSet([...running].filter((version) => this.#quarantine?.has(version) !== true));
+    const well = [...running].filter((version) => this.#quarantine?.has(version) !== true);
+    // Told of sick versions at its start, a proxy may know of no other; a sick one is better than none.
+    return well.length === 0 ? running : new VersionSet(well);
   }
 }

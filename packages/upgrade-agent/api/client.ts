@@ -3,7 +3,14 @@ import { request } from "node:http";
 import { AgentError, type AgentErrorCode } from "../errors.ts";
 import type { OutputLine } from "../journal/journal.ts";
 import type { Envelope } from "../release/contract.ts";
-import type { AgentApi, FleetStatus, NodeStatus, SeedRequest, VersionStatus } from "./contract.ts";
+import type {
+  AgentApi,
+  CompareStatus,
+  FleetStatus,
+  NodeStatus,
+  SeedRequest,
+  VersionStatus,
+} from "./contract.ts";
 
 export type Endpoint = { readonly socketPath: string } | { readonly host: string; readonly port: number };
 
@@ -117,8 +124,21 @@ export class AgentClient implements AgentApi {
     return fetchJson(this.#endpoint, "/v1/seed", { method: "POST", body, timeoutMs: 600_000 });
   }
 
+  compare(service: string): Promise<CompareStatus> {
+    return fetchJson(this.#endpoint, `/v1/compare/${encodeURIComponent(service)}`, { timeoutMs: 40_000 });
+  }
+
+  readmit(service: string, version: number): Promise<VersionStatus> {
+    const path = `/v1/readmit/${encodeURIComponent(service)}/${version}`;
+    return fetchJson(this.#endpoint, path, { method: "POST", timeoutMs: 40_000 });
+  }
+
   retire(envelope: Envelope, force: boolean): Promise<VersionStatus> {
-    return fetchJson(this.#endpoint, `/v1/retire?force=${force}`, { method: "POST", body: envelope });
+    return fetchJson(this.#endpoint, `/v1/retire?force=${force}`, {
+      method: "POST",
+      body: envelope,
+      timeoutMs: 40_000,
+    });
   }
 
   retry(service: string, version: number): Promise<VersionStatus> {

@@ -1,8 +1,9 @@
 /** What the agent answers on its unix socket. The CLI and the dashboard know nothing else of it. */
+import type { CompareGate, ComparisonReport } from "@version-manager/app-proxy/compare";
 import type { ClientPath, RouterStatus } from "@version-manager/version-router";
 import type { HypervisorKind } from "../domain/hypervisor.ts";
 import type { KnownNode, NodeDigest, VersionDigest } from "../fleet/view.ts";
-import type { OutputLine } from "../journal/journal.ts";
+import type { OutputLine, ProxyEventEntry } from "../journal/journal.ts";
 import type { Envelope } from "../release/contract.ts";
 
 /** A version as this node knows it. */
@@ -23,6 +24,19 @@ export interface NodeStatus {
   /** Absent while the router does not answer. */
   readonly router?: RouterStatus;
   readonly clientPaths: Readonly<Record<string, ClientPath>>;
+  /** What proxies told of versions, the last twenty, oldest first. */
+  readonly proxyEvents: readonly ProxyEventEntry[];
+}
+
+export interface CompareStatus {
+  readonly service: string;
+  /** The newest version that serves clients, whose release says what is good enough. */
+  readonly candidate: number;
+  /** Absent: its release asks for nothing. */
+  readonly gate?: CompareGate;
+  /** Why the gate is not met; empty when it is, or there is none. */
+  readonly faults: readonly string[];
+  readonly comparisons: readonly ComparisonReport[];
 }
 
 export interface FleetStatus {
@@ -42,7 +56,11 @@ export interface AgentApi {
   logs(service: string, version: number): Promise<readonly OutputLine[]>;
   /** Throws E_SIGNATURE, E_RELEASE_UNSIGNED, E_RELEASE_ALTERED, E_VERSION_NOT_NEWER. Seeding again is fine. */
   seed(request: SeedRequest): Promise<VersionStatus>;
-  /** Accepts a signed retirement; throws E_RETIRE_TOO_EARLY unless `force`. */
+  /** Throws E_NO_VERSION when no version of the service serves clients here, E_PROXY. */
+  compare(service: string): Promise<CompareStatus>;
+  /** Lets a version that was found sick have its say again. Throws E_NO_VERSION, E_NOT_QUARANTINED. */
+  readmit(service: string, version: number): Promise<VersionStatus>;
+  /** Accepts a signed retirement; throws E_RETIRE_TOO_EARLY and E_COMPARE_GATE unless `force`. */
   retire(envelope: Envelope, force: boolean): Promise<VersionStatus>;
   /** Tries a failed version again from the start. */
   retry(service: string, version: number): Promise<VersionStatus>;

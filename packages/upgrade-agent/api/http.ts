@@ -32,6 +32,8 @@ const statusOf: Partial<Record<AgentErrorCode, number>> = {
   E_AGENT_BUSY: 503,
   E_INTERNAL: 500,
   E_RETIRE_TOO_EARLY: 409,
+  E_COMPARE_GATE: 409,
+  E_NOT_QUARANTINED: 409,
   E_VERSION_NOT_NEWER: 409,
 };
 

@@ -16,6 +16,8 @@ export function localRoutes(agent: Agent): Routes {
     "GET /v1/status": () => agent.status(),
     "GET /v1/fleet": () => agent.fleet(),
     "GET /v1/logs/:service/:version": (call) => agent.logs(...versionOf(call)),
+    "GET /v1/compare/:service": (call) => agent.compare(call.parameters["service"] ?? ""),
+    "POST /v1/readmit/:service/:version": (call) => agent.readmit(...versionOf(call)),
     "POST /v1/seed": (call) => agent.seed(parse(seed, call.body) as unknown as SeedRequest),
     "POST /v1/retire": (call) =>
       agent.retire(parse(envelope, call.body) as unknown as Envelope, call.query.get("force") === "true"),

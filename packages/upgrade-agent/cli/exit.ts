@@ -27,6 +27,8 @@ const statusOf: Readonly<Record<string, ExitStatus>> = {
   E_RELEASE_ALTERED: 4,
   E_VERSION_NOT_NEWER: 4,
   E_RETIRE_TOO_EARLY: 4,
+  E_COMPARE_GATE: 4,
+  E_NOT_QUARANTINED: 4,
   E_NO_VERSION: 4,
   E_IMAGE_ALTERED: 4,
   E_NO_IMAGE: 4,

@@ -3,6 +3,7 @@
 import yargs from "yargs";
 import { hideBin } from "yargs/helpers";
 import { AgentError } from "../errors.ts";
+import { compareCommand } from "./commands/compare.ts";
 import { daemonCommand } from "./commands/daemon.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { imageCommand } from "./commands/image.ts";
@@ -11,6 +12,7 @@ import { keyCommand } from "./commands/key.ts";
 import { logsCommand } from "./commands/logs.ts";
 import { marksCommand } from "./commands/marks.ts";
 import { packCommand } from "./commands/pack.ts";
+import { readmitCommand } from "./commands/readmit.ts";
 import { retireCommand } from "./commands/retire.ts";
 import { retryCommand } from "./commands/retry.ts";
 import { routerCommand } from "./commands/router.ts";
@@ -36,6 +38,8 @@ async function main({ own, foreign }: SplitWords): Promise<void> {
     .command(watchCommand)
     .command(versionsCommand)
     .command(logsCommand)
+    .command(compareCommand)
+    .command(readmitCommand)
     .command(retireCommand)
     .command(retryCommand)
     .command(routerCommand)

@@ -1,6 +1,14 @@
 /** The agent: its parts put together, and its answers to the local API and to other nodes. */
 import { AgentError } from "../errors.ts";
-import type { AgentApi, FleetStatus, NodeStatus, SeedRequest, VersionStatus } from "../api/contract.ts";
+import type {
+  AgentApi,
+  CompareStatus,
+  FleetStatus,
+  NodeStatus,
+  SeedRequest,
+  VersionStatus,
+} from "../api/contract.ts";
+import { ProxyWatch } from "../events/proxy-watch.ts";
 import type { NodeDigest } from "../fleet/view.ts";
 import type { OutputLine } from "../journal/journal.ts";
 import type { Hint } from "../lifecycle/discovery.ts";
@@ -13,6 +21,7 @@ import { works } from "../lifecycle/works/index.ts";
 import { cleanUp } from "../lifecycle/works/retire.ts";
 import { manifestOf } from "../lifecycle/works/software.ts";
 import type { Envelope } from "../release/contract.ts";
+import { checkCompareGate, compareStatus, type CompareGateOptions } from "./compare-gate.ts";
 import { nodeDigest, versionStatus } from "./digest.ts";
 import { News } from "./news.ts";
 import { Retirements } from "./retirement.ts";
@@ -28,6 +37,7 @@ export interface AgentOptions {
 }
 
 const syncEveryMs = 1_000;
+const proxyEventsShown = 20;
 
 export class Agent implements AgentApi {
   readonly #options: AgentOptions;
@@ -36,6 +46,8 @@ export class Agent implements AgentApi {
   readonly #news: News;
   readonly #retirements: Retirements;
   readonly #sync: RouterSync;
+  readonly #proxyWatch: ProxyWatch;
+  readonly #gate: CompareGateOptions;
   readonly #progress = new Map<string, Progress>();
   readonly #labels = new Map<string, string>();
   readonly #startedAtMs: number;
@@ -72,6 +84,15 @@ export class Agent implements AgentApi {
       policyOf: async (upgrade) => policyOf(await manifestOf(this.#context, upgrade)),
       log: (message) => options.log(message),
     });
+    this.#gate = { ...context, manifestOf: (version) => manifestOf(this.#context, version) };
+    this.#proxyWatch = new ProxyWatch({
+      ...context,
+      signal: this.#stopped.signal,
+      heard: ({ kind, detail, ...version }) => {
+        const upgrade = context.journal.upgrade(version.service, version.version);
+        if (upgrade !== undefined) this.#context.note(upgrade, "proxy", `${kind}: ${detail}`);
+      },
+    });
     this.#news = new News({
       config: context.config,
       router: context.router,
@@ -87,6 +108,7 @@ export class Agent implements AgentApi {
 
   /** Takes up what an earlier agent left: seeds, proxies, lost domains, stages under way. */
   async start(): Promise<void> {
+    this.#proxyWatch.remember();
     await this.#syncRouter();
     await this.#seedAgain();
     await this.#findProxies();
@@ -115,6 +137,7 @@ export class Agent implements AgentApi {
       versions: this.#versions(),
       ...(router === undefined ? {} : { router }),
       clientPaths: router?.clientPaths ?? {},
+      proxyEvents: this.#context.journal.proxyEvents(proxyEventsShown),
     };
   }
 
@@ -148,7 +171,19 @@ export class Agent implements AgentApi {
     return this.#statusOf(upgrade);
   }
 
+  async compare(service: string): Promise<CompareStatus> {
+    return compareStatus(this.#gate, service);
+  }
+
+  async readmit(service: string, version: number): Promise<VersionStatus> {
+    const upgrade = this.#mustKnow(service, version);
+    if (await this.#proxyWatch.readmit(service, version)) return this.#statusOf(upgrade);
+    throw new AgentError("E_NOT_QUARANTINED", `${service} ${version} is not kept out by the proxy here.`);
+  }
+
   async retire(envelope: Envelope, force: boolean): Promise<VersionStatus> {
+    const statement = this.#context.verifier.verify(envelope, "retire");
+    if (!force) await checkCompareGate(this.#gate, statement);
     const { service, version } = this.#retirements.accept(envelope, force);
     return this.#statusOf(this.#mustKnow(service, version));
   }
@@ -211,6 +246,7 @@ export class Agent implements AgentApi {
   #changed(upgrade: Upgrade): void {
     this.#options.log(`${upgrade.service} ${upgrade.version}: ${upgrade.stage}`);
     if (upgrade.stage === "running") this.#retirements.apply();
+    if (!servesClients(upgrade.stage)) this.#proxyWatch.forget(upgrade.service, upgrade.version);
     void this.#noteLabel(upgrade);
     void this.#syncRouter();
   }
@@ -234,6 +270,7 @@ export class Agent implements AgentApi {
 
   #syncRouter(): Promise<void> {
     const others = otherNodes(this.#context);
+    this.#proxyWatch.follow(this.#context.journal.upgrades().map(({ service }) => service));
     this.#context.swarm.setAllowedPeers(others);
     return this.#sync.sync(this.#context.journal.upgrades(), others);
   }

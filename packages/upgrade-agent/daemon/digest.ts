@@ -16,6 +16,7 @@ export function versionStatus(
 ): VersionStatus {
   const { service, version, stage, enteredAtMs, attempt, learnedBy, source, fault } = upgrade;
   const label = labelOf(service, version);
+  const kept = journal.quarantines().find((row) => row.service === service && row.version === version);
   const progress = stage === "downloading" ? progressOf(upgrade) : undefined;
   return {
     service,
@@ -29,6 +30,7 @@ export function versionStatus(
     ...(label === undefined ? {} : { label }),
     ...(progress === undefined ? {} : { progress }),
     ...(fault === undefined ? {} : { fault }),
+    ...(kept === undefined ? {} : { quarantine: { sinceMs: kept.sinceMs, detail: kept.detail } }),
   };
 }
 

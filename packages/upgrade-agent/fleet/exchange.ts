@@ -16,6 +16,7 @@ const version = z.object({
   enteredAtMs: time,
   progress: z.object({ receivedBytes: time, totalBytes: time }).optional(),
   fault: z.object({ code: name, message: z.string().max(2_000) }).optional(),
+  quarantine: z.object({ sinceMs: time, detail: z.string().max(500) }).optional(),
   history: z.array(z.object({ stage: z.enum(stageNames), enteredAtMs: time })).max(historyMax),
 });
 

@@ -15,6 +15,8 @@ export interface VersionDigest {
   /** When each stage was entered, oldest first, the present one last. */
   readonly history: readonly { readonly stage: Stage; readonly enteredAtMs: number }[];
   readonly fault?: { readonly code: string; readonly message: string };
+  /** The application proxy keeps the version out, because it failed what others did. */
+  readonly quarantine?: { readonly sinceMs: number; readonly detail: string };
 }
 
 export interface NodeDigest {

@@ -21,6 +21,29 @@ export interface OutputLine {
   readonly text: string;
 }
 
+/** What a proxy process said of a version. */
+export interface ProxyEventEntry {
+  readonly service: string;
+  /** Tells the processes of a service apart. */
+  readonly process: string;
+  /** 1, 2, 3 … of that process. */
+  readonly number: number;
+  readonly atMs: number;
+  readonly kind: "version-quarantined" | "version-readmitted";
+  readonly version: number;
+  readonly detail: string;
+}
+
+export interface QuarantineEntry {
+  readonly service: string;
+  readonly version: number;
+  readonly sinceMs: number;
+  readonly detail: string;
+}
+
+/** Events of proxies kept per service. */
+const proxyEventsMax = 500;
+
 /** Output kept per version; older entries are forgotten. */
 const outputEntriesMax = 500;
 /** Characters kept of one entry. */
@@ -108,7 +131,7 @@ export class Journal {
 
   /** Removes every trace of a version. */
   forget(service: string, version: number): void {
-    for (const table of ["upgrade", "stage_entry", "output", "domain_key"]) {
+    for (const table of ["upgrade", "stage_entry", "output", "domain_key", "proxy_event", "quarantine"]) {
       this.#run(`DELETE FROM ${table} WHERE service = ? AND version = ?`, service, version);
     }
   }
@@ -168,6 +191,75 @@ export class Journal {
 
   forgetDomainKey(service: string, version: number): void {
     this.#run("DELETE FROM domain_key WHERE service = ? AND version = ?", service, version);
+  }
+
+  /** Stores the event and what follows of it. Returns false, and does nothing, when it is known already. */
+  addProxyEvent(event: ProxyEventEntry): boolean {
+    const { service, process, number, atMs, kind, version, detail } = event;
+    this.#database.exec("BEGIN");
+    try {
+      const known = this.#get(
+        "SELECT 1 FROM proxy_event WHERE service = ? AND process = ? AND number = ?",
+        service,
+        process,
+        number,
+      );
+      if (known === undefined) {
+        this.#run(
+          "INSERT INTO proxy_event (service, process, number, at_ms, kind, version, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
+          service,
+          process,
+          number,
+          atMs,
+          kind,
+          version,
+          detail,
+        );
+        this.#run(
+          `DELETE FROM proxy_event WHERE service = ? AND id NOT IN
+           (SELECT id FROM proxy_event WHERE service = ? ORDER BY id DESC LIMIT ?)`,
+          service,
+          service,
+          proxyEventsMax,
+        );
+        if (kind === "version-readmitted") this.forgetQuarantine(service, version);
+        else
+          this.#run("INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?)", service, version, atMs, detail);
+      }
+      this.#database.exec("COMMIT");
+      return known === undefined;
+    } catch (error) {
+      this.#database.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  /** The last ones of all services, oldest first. */
+  proxyEvents(entriesMax: number): ProxyEventEntry[] {
+    const rows = this.#all("SELECT * FROM proxy_event ORDER BY id DESC LIMIT ?", entriesMax);
+    return rows.toReversed().map((row) => ({
+      service: String(row["service"]),
+      process: String(row["process"]),
+      number: Number(row["number"]),
+      atMs: Number(row["at_ms"]),
+      kind: row["kind"] as ProxyEventEntry["kind"],
+      version: Number(row["version"]),
+      detail: String(row["detail"]),
+    }));
+  }
+
+  /** Versions that proxies keep out, of all services. */
+  quarantines(): QuarantineEntry[] {
+    return this.#all("SELECT * FROM quarantine ORDER BY service, version").map((row) => ({
+      service: String(row["service"]),
+      version: Number(row["version"]),
+      sinceMs: Number(row["since_ms"]),
+      detail: String(row["detail"]),
+    }));
+  }
+
+  forgetQuarantine(service: string, version: number): void {
+    this.#run("DELETE FROM quarantine WHERE service = ? AND version = ?", service, version);
   }
 
   saveRetirement(service: string, version: number, envelope: Envelope): void {

@@ -51,4 +51,25 @@ export const migrations: readonly string[] = [
     PRIMARY KEY (service, version)
   ) STRICT;
   `,
+  `
+  CREATE TABLE proxy_event (
+    id      INTEGER PRIMARY KEY,
+    service TEXT NOT NULL,
+    process TEXT NOT NULL,
+    number  INTEGER NOT NULL,
+    at_ms   INTEGER NOT NULL,
+    kind    TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    detail  TEXT NOT NULL,
+    UNIQUE (service, process, number)
+  ) STRICT;
+
+  CREATE TABLE quarantine (
+    service  TEXT NOT NULL,
+    version  INTEGER NOT NULL,
+    since_ms INTEGER NOT NULL,
+    detail   TEXT NOT NULL,
+    PRIMARY KEY (service, version)
+  ) STRICT;
+  `,
 ];

@@ -1,7 +1,9 @@
 /** The agent's calls to a proxy process. */
 import http from "node:http";
+import type { ComparisonReport } from "@version-manager/app-proxy/compare";
 import type { ProxyServerStatus, VersionEndpoints } from "@version-manager/app-proxy/host";
 import { AgentError } from "../errors.ts";
+import { comparisonsOf, eventsOf, type ProxyNews } from "./news.ts";
 
 export interface ProxyStatus extends ProxyServerStatus {
   readonly service: string;
@@ -53,6 +55,23 @@ export class ProxyControl {
     return (answer as { remaining: number }).remaining;
   }
 
+  /** Events numbered above `after`; waits for the next one up to `waitMs`. */
+  async events(after: number, waitMs: number, signal: AbortSignal): Promise<ProxyNews["events"]> {
+    const path = `/v1/events?after=${after}&waitMs=${waitMs}`;
+    return sense(path, eventsOf, await this.#call("GET", path, undefined, waitMs + 10_000, signal));
+  }
+
+  async comparisons(timeoutMs: number): Promise<readonly ComparisonReport[]> {
+    const path = "/v1/compare";
+    return sense(path, comparisonsOf, await this.#call("GET", path, undefined, timeoutMs));
+  }
+
+  /** Whether the version was kept out. */
+  async readmit(version: number, timeoutMs: number): Promise<boolean> {
+    const answer = await this.#call("POST", "/v1/readmit", { version }, timeoutMs);
+    return (answer as { readonly readmitted: boolean }).readmitted;
+  }
+
   /** Calls back once when the process is gone, or cannot be watched any more. The returned function ends the watch. */
   watch(gone: () => void): () => void {
     let ended = false;
@@ -71,11 +90,18 @@ export class ProxyControl {
     };
   }
 
-  #call(method: string, path: string, body: unknown, timeoutMs: number): Promise<unknown> {
+  #call(
+    method: string,
+    path: string,
+    body: unknown,
+    timeoutMs: number,
+    abort?: AbortSignal,
+  ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const fail = (reason: string, cause?: unknown): void =>
         reject(new AgentError("E_PROXY", `The proxy does not answer ${method} ${path}: ${reason}.`, cause));
-      const signal = AbortSignal.timeout(timeoutMs);
+      const timeout = AbortSignal.timeout(timeoutMs);
+      const signal = abort === undefined ? timeout : AbortSignal.any([abort, timeout]);
       const request = http.request(
         { socketPath: this.#path, method, path, agent: false, signal },
         (response) => {
@@ -101,5 +127,14 @@ export class ProxyControl {
       request.on("error", (error) => fail(error.message, error));
       request.end(body === undefined ? undefined : JSON.stringify(body));
     });
+  }
+}
+
+/** The process may be running anything: what is not the answer that was asked for is no answer. */
+function sense<Value>(path: string, parse: (answer: unknown) => Value, answer: unknown): Value {
+  try {
+    return parse(answer);
+  } catch (error) {
+    throw new AgentError("E_PROXY", `The proxy's answer to ${path} makes no sense.`, error);
   }
 }

@@ -7,6 +7,7 @@ import { ServiceProxy } from "./service-proxy.ts";
 
 export type { ProxyRequest, ProxySupervisor } from "./contract.ts";
 export type { ProxyStatus } from "./control-client.ts";
+export type { ProxyNews } from "./news.ts";
 export type { SupervisionLimits } from "./limits.ts";
 
 export interface ProxySupervisorOptions {
@@ -38,6 +39,10 @@ export function createProxySupervisor(options: ProxySupervisorOptions): ProxySup
       return record !== undefined && isAlive(record);
     },
     status: (service) => of(service).status(),
+    keepOut: (service, versions) => of(service).keepOut(versions),
+    news: (service, since, options) => of(service).news(since, options),
+    readmit: (service, version) => of(service).readmit(version),
+    comparisons: (service) => of(service).comparisons(),
     drainAndStop: (service, deadlineMs) => of(service).drainAndStop(deadlineMs),
     stop: (service) => of(service).stop(),
     close() {

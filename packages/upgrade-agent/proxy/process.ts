@@ -37,6 +37,8 @@ export interface StartRequest {
   readonly versions: readonly VersionEndpoints[];
   readonly memoryMiB: number;
   readonly startTimeoutMs: number;
+  /** Versions that are kept out from the start. */
+  readonly quarantined: readonly number[];
 }
 
 /** Descriptors 0…2 are nothing, log, log. */
@@ -88,6 +90,7 @@ export class ProxyProcess {
       control: { fd: CONTROL_FD },
       listen: listeners,
       versions: request.versions,
+      quarantined: request.quarantined,
       ...(user === undefined ? {} : { user }),
     };
     const descriptors = request.ports.map((port) => request.listeners.descriptorOf(port));

@@ -2,9 +2,11 @@
 import type { PortSpec } from "@version-manager/version-router";
 import { AgentError } from "../errors.ts";
 import { afterCrash, steady, type BackOff } from "./back-off.ts";
+import type { ComparisonReport } from "@version-manager/app-proxy/compare";
 import type { ProxyRequest } from "./contract.ts";
 import type { ProxyStatus } from "./control-client.ts";
 import { Listeners } from "./listeners.ts";
+import type { ProxyNews } from "./news.ts";
 import { ProxyProcess, type ProxyPlace, type StartRequest } from "./process.ts";
 import { removeRecord } from "./record.ts";
 import type { SupervisionLimits } from "./limits.ts";
@@ -25,6 +27,7 @@ export class ServiceProxy {
   #running: WatchedProcess | undefined;
   #backOff: BackOff = steady;
   #restart: NodeJS.Timeout | undefined;
+  #keptOut: readonly number[] = [];
   /** Calls of one service run one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -66,6 +69,35 @@ export class ServiceProxy {
   async status(): Promise<ProxyStatus | undefined> {
     if (this.#running?.process.alive !== true) return undefined;
     return this.#running.process.control.status(this.#options.limits.aliveTimeoutMs);
+  }
+
+  keepOut(versions: readonly number[]): void {
+    this.#keptOut = versions;
+  }
+
+  async news(
+    since: { readonly process: string; readonly after: number },
+    { waitMs, signal }: { readonly waitMs: number; readonly signal: AbortSignal },
+  ): Promise<ProxyNews | undefined> {
+    const running = this.#alive();
+    if (running === undefined) return undefined;
+    const { pid, startTime } = running.record;
+    const process = `${pid} ${startTime}`;
+    const after = since.process === process ? since.after : 0;
+    return { process, events: await running.control.events(after, waitMs, signal) };
+  }
+
+  async readmit(version: number): Promise<boolean> {
+    return (await this.#alive()?.control.readmit(version, this.#options.limits.aliveTimeoutMs)) ?? false;
+  }
+
+  async comparisons(): Promise<readonly ComparisonReport[] | undefined> {
+    return this.#alive()?.control.comparisons(this.#options.limits.aliveTimeoutMs);
+  }
+
+  #alive(): ProxyProcess | undefined {
+    const process = this.#running?.process;
+    return process?.alive === true ? process : undefined;
   }
 
   /** Ends the supervision; the process goes on. */
@@ -142,6 +174,7 @@ export class ServiceProxy {
       ports,
       memoryMiB,
       startTimeoutMs,
+      quarantined: this.#keptOut,
       listeners: this.#listeners as Listeners,
     };
   }

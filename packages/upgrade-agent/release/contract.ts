@@ -62,7 +62,15 @@ export interface Manifest {
   readonly health: { readonly intervalMs: number; readonly successes: number; readonly deadlineMs: number };
   readonly drain: { readonly timeoutMs: number; readonly onTimeout: "reset" | "fail" };
   /** Module of the release that the proxy process loads while two versions run; path inside the tarball. */
-  readonly proxy?: { readonly module: string };
+  readonly proxy?: {
+    readonly module: string;
+    /** What must have been seen before an older version may be retired; absent: nothing. */
+    readonly compare?: {
+      readonly differencesPerMillionMax: number;
+      readonly requestsMin: number;
+      readonly confidencePercent: number;
+    };
+  };
   /** Absent: the node's newest base image. */
   readonly image?: ImageChoice;
 }

@@ -151,6 +151,17 @@ const manifest: z.ZodType<Manifest> = z.strictObject({
         .string()
         .max(256)
         .regex(MODULE_PATTERN, "must be a path inside the release to a .js, .mjs, .ts or .mts file"),
+      /** Holds `retire` of an older version up until comparing has shown this much. Default: nothing is asked for. */
+      compare: z
+        .strictObject({
+          /** Of a million requests, those whose replies may differ; 0…1,000,000. What is signed holds no fractions. */
+          differencesPerMillionMax: integer(0, 1_000_000),
+          /** Requests that must have been compared; 1…1,000,000,000, default 1,000. */
+          requestsMin: integer(1, 1_000_000_000).default(1_000),
+          /** How sure it must be that no more differ, percent; 50…99, default 95. */
+          confidencePercent: integer(50, 99).default(95),
+        })
+        .exactOptional(),
     })
     .exactOptional(),
   /** What the domain's root file system is made of. Default: the node's newest base image. */

@@ -111,10 +111,18 @@ t.test("the control interface", async (t) => {
     version: 2,
     detail: "",
   } as const;
+  let numbers = [1, 2, 3];
+  const nobody = (): void => undefined;
+  let tell = nobody;
   const control = createControl({
     server,
     about: () => ({ service: "kv" }),
-    events: () => [1, 2, 3].map((number) => ({ ...event, number })),
+    events: () => numbers.map((number) => ({ ...event, number })),
+    onEvent: (told) => {
+      tell = told;
+      return () => (tell = nobody);
+    },
+    comparisons: () => [],
     readmit: (version) => version === 2,
     exit: () => void (exits += 1),
   });
@@ -141,6 +149,14 @@ t.test("the control interface", async (t) => {
   t.match(await call("GET", "/v1/events?after=1"), [200, { events: [{ number: 2 }, { number: 3 }] }]);
   t.match(await call("GET", "/v1/events"), [200, { events: [event, event, event] }]);
   t.match(await call("GET", "/v1/events?after=x"), [400, { code: "E_LAUNCH" }]);
+  t.same(await call("GET", "/v1/events?after=3&waitMs=50"), [200, { events: [] }], "none comes in time");
+  const next = call("GET", "/v1/events?after=3&waitMs=60000");
+  await until(() => tell !== nobody);
+  numbers = [1, 2, 3, 4];
+  tell();
+  t.match(await next, [200, { events: [{ number: 4 }] }], "the next is told at once");
+  t.match(await call("GET", "/v1/events?waitMs=60001"), [400, { code: "E_LAUNCH" }]);
+  t.same(await call("GET", "/v1/compare"), [200, { comparisons: [] }]);
   t.same(await call("POST", "/v1/readmit", { version: 2 }), [200, { readmitted: true }]);
   t.same(await call("POST", "/v1/readmit", { version: 1 }), [200, { readmitted: false }]);
   t.match(await call("POST", "/v1/readmit", {}), [400, { code: "E_LAUNCH" }]);

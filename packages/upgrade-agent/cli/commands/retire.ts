@@ -22,7 +22,7 @@ export const retireCommand: CommandModule<object, Options> = {
       .option("force", {
         type: "boolean",
         default: false,
-        describe: "Although some node does not run a newer one",
+        describe: "Although some node does not run a newer one, or comparing has not shown enough",
       })
       .options({ ...agentOptions, ...keyOption })
       .example("$0 retire kv 1", "once every node runs version 2"),

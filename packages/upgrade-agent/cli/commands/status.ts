@@ -28,6 +28,15 @@ export const statusCommand: CommandModule<object, Options> = {
         `node ${style.bold(node.node)} ${node.address}, hypervisor ${node.hypervisor}, ` +
           `router ${node.router === undefined ? style.red("does not answer") : node.router.dataPath}`,
         `clients ${paths.length === 0 ? "none yet" : paths.join(", ")}`,
+        ...node.versions.flatMap(({ service, version, quarantine }) =>
+          quarantine === undefined
+            ? []
+            : [
+                style.red(
+                  `${service} ${version} is kept out by the proxy: ${JSON.stringify(quarantine.detail)}; `,
+                ) + `see to its data, then 'vm-upgrade readmit ${service} ${version}'`,
+              ],
+        ),
         "",
         ...fleetScreen(fleet.nodes, { now: Date.now(), columns: process.stdout.columns ?? 110, style }),
       ];

@@ -1,5 +1,6 @@
 /** `vm-upgrade versions`: what this node's journal knows. */
 import type { CommandModule } from "yargs";
+import type { VersionStatus } from "../../api/contract.ts";
 import { agentAt, agentOptions, print } from "../options.ts";
 import { table } from "../screen/table.ts";
 
@@ -24,9 +25,15 @@ export const versionsCommand: CommandModule<object, Options> = {
           row.stage,
           new Date(row.enteredAtMs).toISOString().slice(0, 19),
           row.learnedBy === "seed" ? "seeded here" : `${row.learnedBy} from ${row.source}`,
-          row.fault === undefined ? "" : `${row.fault.code}: ${row.fault.message}`,
+          row.fault === undefined ? keptOut(row) : `${row.fault.code}: ${row.fault.message}`,
         ]),
       ]),
     ]);
   },
 };
+
+function keptOut({ quarantine }: VersionStatus): string {
+  if (quarantine === undefined) return "";
+  const since = new Date(quarantine.sinceMs).toISOString().slice(0, 19);
+  return `kept out by the proxy since ${since}: ${JSON.stringify(quarantine.detail)}`;
+}

@@ -72,6 +72,7 @@ function stageCell(version: VersionDigest, style: Style): Cell {
     const percent = Math.floor((100 * progress.receivedBytes) / progress.totalBytes);
     return { text: `downloading ${percent} %`, paint: style.yellow };
   }
+  if (version.quarantine !== undefined) return { text: `${stage}, kept out`, paint: style.red };
   if (stage === "running") return { text: stage, paint: style.green };
   if (stage === "retired") return { text: stage, paint: style.dim };
   if (stage === "failed") return { text: `failed ${fault?.code ?? ""}`.trim(), paint: style.red };
