@@ -10,31 +10,14 @@ import { LAYOUT } from "../../datapath/kernel/structs.ts";
 import { encodeUdpMark, serviceTag } from "../../mark/index.ts";
 import { CLIENT_TCP, PEER_BULK, PEER_TCP, PEER_UDP, startFleet } from "./kv-fleet.ts";
 import { CLIENT, sh, whyNoLab } from "./lab.ts";
-import type { TraceFilter, TracedPacket } from "../../control/contract.ts";
+import { traced } from "./traced.ts";
 import type { FloodTask } from "./flood/flooder.ts";
-import type { LabNode } from "./lab.ts";
 
 const FLOODER = new URL("flood/flooder.ts", import.meta.url).pathname;
 const skip = whyNoLab();
 t.setTimeout(300_000);
 if (skip === false) await run();
 else t.plan(0, skip);
-
-/** What is traced while `work` is done. */
-async function traced(
-  node: LabNode,
-  filter: TraceFilter,
-  work: () => Promise<unknown>,
-): Promise<readonly TracedPacket[]> {
-  await node.call("trace", filter);
-  await work();
-  // The last packets of a connection come after the answer to its client.
-  await sleep(200);
-  const { packets, missed } = await node.call("trace", filter);
-  await node.call("trace", undefined);
-  t.equal(missed, 0);
-  return packets;
-}
 
 async function run(): Promise<void> {
   const { lab, a, b, a1, a2, b1 } = await startFleet("kernel", "relay");
