@@ -26,11 +26,13 @@ function userData(identity: DomainIdentity, registerTool: string): object {
     hostname: identity.hostname,
     manage_etc_hosts: true,
     // Nobody but root logs in, and only with the key of this domain.
-    users: [],
+    users: [{ name: "root", lock_passwd: false }],
     disable_root: false,
     ssh_pwauth: false,
     ssh_authorized_keys: [identity.authorizedKey],
     package_update: false,
+    // There from the start in every image; making another would take longer than the rest.
+    locale: "C.UTF-8",
     write_files: [
       { path: "/usr/bin/vm-register", permissions: "0755", content: registerTool },
       { path: "/run/version-manager/identity", permissions: "0644", content: facts(identity) },

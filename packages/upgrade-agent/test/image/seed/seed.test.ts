@@ -65,7 +65,7 @@ t.test("what cloud-init is told", async (t) => {
     disable_root: false,
     ssh_pwauth: false,
     ssh_authorized_keys: [identity.authorizedKey],
-    users: [],
+    users: [{ name: "root" }],
   });
   t.match(JSON.parse(told.get("network-config") ?? ""), {
     version: 2,
