@@ -152,6 +152,7 @@ async function run(): Promise<void> {
         "reset",
         "no_flow",
         "unmarked",
+        "option_stripped",
       ]) {
         const packets = counters
           .filter((counter) => counter.verdict === verdict)
