@@ -34,7 +34,7 @@ async function run(options: BenchOptions): Promise<Report> {
     MANY,
     Math.floor((descriptorsMax() - OTHER_DESCRIPTORS) / DESCRIPTORS_PER_CONNECTION),
   );
-  const size: ProbeSize = { ...rest, connections: [1, SOME, many] };
+  const size: ProbeSize = { ...rest, connections: [1, SOME, many], say: options.say };
   const namespaces = await Namespaces.open();
   try {
     const paths = await startAll(namespaces, options);

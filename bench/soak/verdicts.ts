@@ -18,10 +18,10 @@ export interface Rest {
  */
 const HEAP_BYTES_PER_CONNECTION_MAX = 200;
 /**
- * Resident memory also has what the allocator keeps for later, which grows until it has seen the worst: so it is judged by
- * the second half, when there are many rests.
+ * Resident memory also has the pages that V8 keeps for later, within the limit of its heap, and what the allocator keeps:
+ * it grows until they have seen the worst. So it is judged by the second half, when there are many rests, and loosely.
  */
-const RSS_BYTES_PER_CONNECTION_MAX = 300;
+const RSS_BYTES_PER_CONNECTION_MAX = 1_000;
 const MANY_RESTS = 12;
 /** Peaks: the heap's limit, the limit of what connections may keep, and the program itself. */
 const RSS_PEAK_BYTES_MAX = 600 * 2 ** 20;
