@@ -1,10 +1,11 @@
 /** Puts the files of a new proxy together. Writes nothing: the files are returned as text. */
 import { customModule, customTest } from "./custom.ts";
+import { datagramModule, datagramTest } from "./datagram.ts";
 import { httpModule, httpTest } from "./http.ts";
 import { linesModule, linesTest } from "./lines.ts";
 import { respModule, respTest } from "./resp.ts";
 
-export const PROXY_KINDS = ["http", "resp", "lines", "custom"] as const;
+export const PROXY_KINDS = ["http", "resp", "lines", "datagram", "custom"] as const;
 
 export type ProxyKind = (typeof PROXY_KINDS)[number];
 
@@ -29,6 +30,7 @@ const TEXTS: Readonly<Record<ProxyKind, { readonly module: string; readonly test
   http: { module: httpModule, test: httpTest },
   resp: { module: respModule, test: respTest },
   lines: { module: linesModule, test: linesTest },
+  datagram: { module: datagramModule, test: datagramTest },
   custom: { module: customModule, test: customTest },
 };
 

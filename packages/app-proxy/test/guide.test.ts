@@ -2,12 +2,20 @@
 import { readFile } from "node:fs/promises";
 import t from "tap";
 import { toolkit, type ProxyFactory } from "../index.ts";
-import { framedServer, Harness, httpServer, repliesIn, type FakeReply } from "../testing/index.ts";
+import {
+  DatagramHarness,
+  framedServer,
+  Harness,
+  httpServer,
+  repliesIn,
+  type FakeReply,
+} from "../testing/index.ts";
 
 /** The proxies of the page, in its order. */
 async function examplesOfTheGuide(): Promise<{ readonly factory: ProxyFactory; readonly lines: number }[]> {
   const guide = await readFile(new URL("../../../docs/PROXY.md", import.meta.url), "utf8");
-  const sources = [...guide.matchAll(/```js\n([^]*?)```/g)].map(([, source = ""]) => source);
+  const [worked = ""] = guide.split("### Testing them");
+  const sources = [...worked.matchAll(/```js\n([^]*?)```/g)].map(([, source = ""]) => source);
   return Promise.all(
     sources
       .filter((source) => source.includes("export default"))
@@ -25,9 +33,9 @@ async function example(index: number): Promise<ProxyFactory> {
   return found.factory;
 }
 
-t.test("there are three, of less than a hundred lines each", async (t) => {
+t.test("there are four, of less than a hundred lines each", async (t) => {
   const examples = await examplesOfTheGuide();
-  t.equal(examples.length, 3);
+  t.equal(examples.length, 4);
   for (const { lines } of examples) t.ok(lines < 100);
 });
 
@@ -141,4 +149,30 @@ t.test("scoreboard: three versions, the third only watched", async (t) => {
     "3 SCORE ann 700",
   ]);
   t.same(logged, ["1 differ; top: ann 7, bob 5 but ann 700, bob 6"]);
+});
+
+t.test("names: datagrams, two spellings and two shapes of an address", async (t) => {
+  const names = new Map<string, string>([["1 old", "10.0.0.9"]]);
+  const harness = new DatagramHarness({
+    handlers: await (await example(3))(toolkit, { service: "names", log: () => undefined }),
+    versions: [1, 2],
+    serve: (version, bytes) => {
+      const [id, command, name = "", address = ""] = String(bytes).split(" ");
+      if (command === "put") names.set(`${version} ${name}`, address);
+      const found = names.get(`${version} ${name}`);
+      if (found === undefined) return Buffer.from(`${id} unknown`);
+      return Buffer.from(`${id} ${found}${version === 2 ? ":53" : ""}`);
+    },
+  });
+  const client = harness.connect();
+  for (const request of ["1 put Ann 10.0.0.1", "2 get old", "3 get none", "nonsense"]) client.send(request);
+  await harness.run();
+  client.send("4 get Ann");
+  await harness.run();
+  t.same(client.received.map(String).toSorted(), ["1 10.0.0.1", "2 10.0.0.9", "3 unknown", "4 10.0.0.1"]);
+  t.same([names.get("1 Ann"), names.get("2 ann")], ["10.0.0.1", "10.0.0.1"]);
+  harness.setVersions([]);
+  client.send("5 get Ann");
+  await harness.run();
+  t.equal(String(client.received.at(-1)), "5 failed");
 });

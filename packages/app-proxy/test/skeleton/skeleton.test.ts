@@ -73,7 +73,7 @@ for (const kind of PROXY_KINDS) {
       service: "kv",
       module,
       control: { path: control },
-      listen: [{ port: "tcp/80", address: `127.0.0.1:${await freePort()}` }],
+      listen: [{ port: kind === "datagram" ? "udp/53" : "tcp/80", address: `127.0.0.1:${await freePort()}` }],
       versions: [],
     };
     const child = spawn(node, [main, JSON.stringify(launch)], { stdio: ["ignore", "ignore", "pipe"] });

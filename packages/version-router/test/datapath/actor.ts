@@ -184,14 +184,11 @@ const calls: Record<string, (...args: never[]) => unknown> = {
     return answer.trim() === hash.digest("hex");
   },
   /** Answers every datagram with its name, the sender's address and the payload's hash. */
-  async udpServe(port: number, name: string, type: "udp4" | "udp6" = "udp4") {
+  async udpServe(port: number, name: string, type: "udp4" | "udp6" = "udp4", delayMs = 0) {
     const socket = createSocket({ type, ipv6Only: type === "udp6" });
     socket.on("message", (payload, from) => {
-      socket.send(
-        `${name} ${from.address}:${from.port} ${payload.length} ${sha(payload)}`,
-        from.port,
-        from.address,
-      );
+      const answer = `${name} ${from.address}:${from.port} ${payload.length} ${sha(payload)}`;
+      setTimeout(() => socket.send(answer, from.port, from.address), delayMs);
     });
     await new Promise<void>((resolve, reject) => socket.once("error", reject).bind(port, resolve));
   },

@@ -1,6 +1,7 @@
 /** Traffic of clients: where new connections go, and that established ones stay. */
+import { setTimeout as sleep } from "node:timers/promises";
 import t from "tap";
-import { CLIENT_SLOW, CLIENT_TCP, CLIENT_UDP, startFleet } from "./kv-fleet.ts";
+import { CLIENT_SLOW, CLIENT_TCP, CLIENT_UDP, CLIENT_UDP_SLOW, SLOW_MS, startFleet } from "./kv-fleet.ts";
 import { whyNoLab } from "./lab.ts";
 
 const skip = whyNoLab();
@@ -52,6 +53,33 @@ async function run(): Promise<void> {
     t.match(await client.udp(b.address, CLIENT_UDP, 100, 20_101), /^node2-v2 /);
     t.equal(await b.call("resetDirectConnections", 0), 1);
     t.match(await client.udp(b.address, CLIENT_UDP, 100, 20_100), /^node2-v2 /);
+  });
+
+  t.test("datagrams: direct, proxy, direct; what went one way is answered that way", async (t) => {
+    await b1.call("udpServe", CLIENT_UDP_SLOW, "node2-v1", "udp4", SLOW_MS);
+    await b.host.call("udpServe", CLIENT_UDP_SLOW, "proxy", "udp4", SLOW_MS);
+    await b.host.call("udpServe", CLIENT_UDP, "proxy");
+    const slowly = (localPort: number): Promise<string> =>
+      client.udp(b.address, CLIENT_UDP_SLOW, 100, localPort, 5_000);
+
+    await direct(1);
+    const before = slowly(20_201);
+    await sleep(SLOW_MS / 4);
+    await b.call("setClientPath", "kv", { kind: "proxy" });
+    t.match(
+      await before,
+      /^node2-v1 10\.78\.0\.100:20201 intact$/,
+      "sent before the switch, answered after it",
+    );
+    t.match(await slowly(20_201), /^node2-v1 /, "a client that talks on stays");
+    t.match(await client.udp(b.address, CLIENT_UDP, 100, 20_202), /^proxy 10\.78\.0\.100:20202 intact$/);
+
+    const proxied = slowly(20_203);
+    await sleep(SLOW_MS / 4);
+    await direct(2);
+    t.match(await proxied, /^proxy 10\.78\.0\.100:20203 intact$/, "the proxy answers what it got");
+    t.match(await client.udp(b.address, CLIENT_UDP, 100, 20_204), /^node2-v2 /);
+    for (const slot of [0, 1]) await b.call("resetDirectConnections", slot);
   });
 
   t.test("closed: new clients are refused", async (t) => {

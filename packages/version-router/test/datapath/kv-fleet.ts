@@ -12,11 +12,13 @@ export const CLIENT_TCP = 80;
 export const CLIENT_UDP = 53;
 /** As CLIENT_TCP, but takes its time to answer. */
 export const CLIENT_SLOW = 81;
+/** Nobody listens at it until a test says so. */
+export const CLIENT_UDP_SLOW = 54;
 export const SLOW_MS = 400;
 
 export const PORTS = {
   peer: [`tcp/${PEER_TCP}`, `udp/${PEER_UDP}`, `tcp/${PEER_BULK}`],
-  client: [`tcp/${CLIENT_TCP}`, `udp/${CLIENT_UDP}`, `tcp/${CLIENT_SLOW}`],
+  client: [`tcp/${CLIENT_TCP}`, `udp/${CLIENT_UDP}`, `tcp/${CLIENT_SLOW}`, `udp/${CLIENT_UDP_SLOW}`],
 } as const;
 
 export interface Fleet {
