@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { infoFile } from "./bases.ts";
 import type { ListedImage, PruneReport, PruneRequest } from "./contract.ts";
 import { listImages } from "./images.ts";
-import { digestsInKernel, usesOf } from "./uses.ts";
+import { digestsInKernel, sweepClaims, usesOf } from "./uses.ts";
 
 const gonePrefix = ".gone-";
 
@@ -17,6 +17,7 @@ type Kept = PruneReport["kept"][number];
 /** The caller holds the lock of the directory. */
 export async function pruneImages(directory: string, request: PruneRequest): Promise<PruneReport> {
   await settleGone(directory);
+  await sweepClaims(directory);
   const images = await listImages(directory);
   const running = await digestsInKernel();
   const { going, kept } = choose(images, running, request, Date.now());

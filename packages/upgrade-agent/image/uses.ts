@@ -30,8 +30,15 @@ function placeOf(directory: string, digest: string, claim: Claim): string {
 /** Makes or renews it. */
 export async function claimImage(directory: string, digest: string, claim: Claim): Promise<void> {
   const place = placeOf(directory, digest, claim);
-  await mkdir(join(directory, directoryName, digest), { recursive: true });
-  await writeFile(place, `${claim.disk}\n`);
+  for (let tries = 0; ; tries += 1) {
+    await mkdir(join(directory, directoryName, digest), { recursive: true });
+    try {
+      return await writeFile(place, `${claim.disk}\n`);
+    } catch (error) {
+      // Whoever took the last claim away took the directory with it, between these two calls.
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT" || tries > 20) throw error;
+    }
+  }
 }
 
 export async function releaseImage(directory: string, digest: string, claim: Claim): Promise<void> {
@@ -48,10 +55,28 @@ export async function usesOf(directory: string, digest: string): Promise<string[
   for (const name of names) {
     const file = join(place, name);
     const stats = await stat(file).catch(() => undefined);
-    if (stats === undefined || Date.now() - stats.mtimeMs > claimLapseMs) continue;
+    if (stats === undefined || hasLapsed(stats.mtimeMs)) continue;
     disks.push((await readFile(file, "utf8")).trim());
   }
   return disks.toSorted();
+}
+
+/** Removes claims that have lapsed. The caller holds the lock of the directory. */
+export async function sweepClaims(directory: string): Promise<void> {
+  const root = join(directory, directoryName);
+  for (const digest of await readdir(root).catch(() => [])) {
+    const place = join(root, digest);
+    for (const name of await readdir(place).catch(() => [])) {
+      const stats = await stat(join(place, name)).catch(() => undefined);
+      if (stats !== undefined && hasLapsed(stats.mtimeMs)) await rm(join(place, name), { force: true });
+    }
+    // Fails while a claim is left.
+    await rmdir(place).catch(() => {});
+  }
+}
+
+function hasLapsed(mtimeMs: number): boolean {
+  return Date.now() - mtimeMs > claimLapseMs;
 }
 
 /**

@@ -77,6 +77,10 @@ t.test("claims: made, shared, released, lapsed", async (t) => {
     utimesSync(join(claims, name), long, long);
   }
   t.same(await usesOf(directory, digest), []);
+  await pruneImages(directory, {});
+  t.notOk(existsSync(claims), "lapsed ones are swept");
+  await claimImage(directory, digest, same);
+  await releaseImage(directory, digest, same);
   await releaseImage(directory, digest, same);
   t.notOk(existsSync(claims), "the last one takes the directory with it");
 });

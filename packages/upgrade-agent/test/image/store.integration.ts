@@ -90,6 +90,7 @@ t.test("build", { skip }, async (t) => {
     "initramfs.cpio",
     "root",
     "root.qcow2",
+    "tools",
     "vmlinux",
   ]);
   t.match(statSync(join(base.directory, "root")), { uid: 100_000, gid: 100_000 });
