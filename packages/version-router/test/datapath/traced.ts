@@ -18,4 +18,3 @@ export async function traced(
   if (missed > 0) throw new Error(`${missed} packets were missed`);
   return packets;
 }
-
