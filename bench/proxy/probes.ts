@@ -23,13 +23,17 @@ export interface ProbeSize {
 
 /** Names of the rows, which verdicts and tables look for. */
 export const measureNames = {
-  rate: (connections: number) => `requests/s, ${connections} connections`,
-  p50: (connections: number) => `p50, ${connections} connections`,
-  p99: (connections: number) => `p99, ${connections} connections`,
-  cost: (connections: number) => `CPU per request, ${connections} connections`,
-  memory: (connections: number) => `memory per connection, ${connections} connections`,
+  rate: (count: number) => `requests/s, ${connections(count)}`,
+  p50: (count: number) => `p50, ${connections(count)}`,
+  p99: (count: number) => `p99, ${connections(count)}`,
+  cost: (count: number) => `CPU per request, ${connections(count)}`,
+  memory: (count: number) => `memory per connection, ${connections(count)}`,
   whole: "memory with 1 connection",
 } as const;
+
+export function connections(count: number): string {
+  return `${count} connection${count === 1 ? "" : "s"}`;
+}
 
 const KEYS = 1000;
 const HOLD = join(import.meta.dirname, "hold.js");

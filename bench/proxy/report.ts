@@ -1,7 +1,7 @@
 /** The table for people: contenders below one another, a part per number of connections. Pure. */
 import { figure, renderTable } from "../harness/index.ts";
 import type { Row, Summary } from "../harness/index.ts";
-import { measureNames } from "./probes.ts";
+import { connections, measureNames } from "./probes.ts";
 
 export function tables(
   rows: readonly Row[],
@@ -10,7 +10,7 @@ export function tables(
 ): string {
   const { rate, p50, p99, cost, memory, whole } = measureNames;
   const parts = counts.map((count) =>
-    table(rows, contenders, `${count} connection${count === 1 ? "" : "s"}`, [
+    table(rows, contenders, connections(count), [
       { measure: rate(count), head: "1000 requests/s" },
       { measure: p50(count), head: "p50 ms" },
       { measure: p99(count), head: "p99 ms" },
