@@ -38,6 +38,9 @@ export interface ReadBack {
   readonly missing: readonly string[];
 }
 
+/** How often a client repeats, when the load ends, what was not answered. */
+const ROUNDS_AFTER_STOP = 10;
+
 export class Load {
   readonly #options: LoadOptions;
   readonly #journal: Journal;
@@ -102,7 +105,9 @@ export class Load {
     const periodMs = (1_000 * clients * depth) / rate;
     let recycleAtMs = performance.now() + random() * recycleMs;
     let again: readonly Request[] = [];
-    while (!this.#stopped || again.length > 0) {
+    // A service that is gone for good must not keep the load from ending.
+    for (let roundsLeft = ROUNDS_AFTER_STOP; !this.#stopped || (again.length > 0 && roundsLeft > 0);) {
+      if (this.#stopped) roundsLeft -= 1;
       // All clients ask at the same moments, so that they meet at the keys.
       await sleep(periodMs - (performance.now() % periodMs));
       const fresh = Array.from({ length: depth - again.length }, () => planner.next());
