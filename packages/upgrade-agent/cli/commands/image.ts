@@ -175,9 +175,10 @@ const pruneCommand: CommandModule<object, PruneOptions> = {
     });
     print(json, report, () => [
       ...report.removed.map(
-        ({ digest, kind, bytes }) => `removed  ${digest.slice(0, 12)}  ${kind}  ${mebibytes(bytes)}`,
+        ({ digest, kind, bytes }) =>
+          `${dryRun ? "to go" : "removed"}  ${digest.slice(0, 12)}  ${kind}  ${mebibytes(bytes)}`,
       ),
-      ...report.kept.map(({ digest, kind, why }) => `kept     ${digest.slice(0, 12)}  ${kind}  ${why}`),
+      ...report.kept.map(({ digest, kind, why }) => `kept  ${digest.slice(0, 12)}  ${kind}  ${why}`),
       `${dryRun ? "would free" : "freed"} ${mebibytes(report.freedBytes)}`,
     ]);
   },
