@@ -22,10 +22,13 @@ export function runIn(namespace: string, ...command: string[]): Promise<string> 
 /** A server; whatever it says is kept. */
 export class Running {
   readonly #child: ChildProcess;
+  /** Its end, and that of everything it had to say: the two need not come together. */
+  readonly #closed: Promise<unknown>;
   #output = "";
 
   private constructor(child: ChildProcess) {
     this.#child = child;
+    this.#closed = new Promise((resolve) => child.once("close", resolve));
     for (const stream of [child.stdout, child.stderr])
       stream?.on("data", (text: Buffer) => (this.#output += text.toString()));
   }
@@ -68,19 +71,12 @@ export class Running {
 
   /** Ends its input and waits for its own end. */
   async end(): Promise<void> {
-    const gone = this.#gone();
     this.#child.stdin?.end();
-    await gone;
+    await this.#closed;
   }
 
   async kill(): Promise<void> {
-    const gone = this.#gone();
     this.#child.kill("SIGKILL");
-    await gone;
-  }
-
-  async #gone(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    await new Promise((resolve) => this.#child.once("close", resolve));
+    await this.#closed;
   }
 }
