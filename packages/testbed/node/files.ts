@@ -75,14 +75,12 @@ async function makeDirectories(node: NodeLayout): Promise<void> {
 async function writeConfiguration(plan: Plan, node: NodeLayout): Promise<void> {
   const { layout, options } = plan;
   const etc = join(node.directory, "etc/version-manager");
-  const others = layout.nodes.filter((peer) => peer.name !== node.name);
-  const peers = others.map((peer) => peer.address);
-  const peers6 = plan.ipv6 ? others.map((peer) => peer.address6) : [];
+  const peers = layout.nodes.filter((peer) => peer.name !== node.name).map((peer) => peer.address);
   await writeJson(join(etc, "router.json"), {
     uplink: "uplink",
     serviceAddress: node.address,
     ...(plan.ipv6 ? { serviceAddress6: node.address6 } : {}),
-    peers: [...peers, ...peers6],
+    peers,
     ...options.routerConfig,
   });
   await writeJson(join(etc, "agent.json"), {

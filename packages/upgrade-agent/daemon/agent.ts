@@ -9,7 +9,7 @@ import type {
   VersionStatus,
 } from "../api/contract.ts";
 import { ProxyWatch } from "../events/proxy-watch.ts";
-import type { NodeDigest } from "../fleet/view.ts";
+import { addresses6, type NodeDigest } from "../fleet/view.ts";
 import type { OutputLine } from "../journal/journal.ts";
 import type { Hint } from "../lifecycle/discovery.ts";
 import type { Upgrade } from "../lifecycle/machine.ts";
@@ -231,7 +231,8 @@ export class Agent implements AgentApi {
   }
 
   #digest(): NodeDigest {
-    return nodeDigest(this.#context.config, this.#versions(), this.#options.now());
+    const address6 = this.#sync.status?.serviceAddress6;
+    return nodeDigest(this.#context.config, address6, this.#versions(), this.#options.now());
   }
 
   #versions(): VersionStatus[] {
@@ -272,7 +273,8 @@ export class Agent implements AgentApi {
     const others = otherNodes(this.#context);
     this.#proxyWatch.follow(this.#context.journal.upgrades().map(({ service }) => service));
     this.#context.swarm.setAllowedPeers(others);
-    return this.#sync.sync(this.#context.journal.upgrades(), others);
+    const managed = [...others, ...addresses6(this.#news.view)];
+    return this.#sync.sync(this.#context.journal.upgrades(), managed);
   }
 
   async #seedAgain(): Promise<void> {

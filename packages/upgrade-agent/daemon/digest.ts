@@ -37,9 +37,17 @@ export function versionStatus(
 /** Newest versions first when there are more than a digest may carry. */
 export function nodeDigest(
   node: { readonly node: string; readonly serviceAddress: string },
+  /** As its router says; undefined while that does not answer. */
+  address6: string | undefined,
   versions: readonly VersionStatus[],
   now: number,
 ): NodeDigest {
   const newest = versions.toSorted((a, b) => b.version - a.version).slice(0, versionsPerNodeMax);
-  return { node: node.node, address: node.serviceAddress, revision: now, versions: newest };
+  return {
+    node: node.node,
+    address: node.serviceAddress,
+    ...(address6 === undefined ? {} : { address6 }),
+    revision: now,
+    versions: newest,
+  };
 }

@@ -63,12 +63,12 @@ export class RouterSync {
   }
 
   /** Never throws: a router that is away is told again at the next call. */
-  async sync(upgrades: readonly Upgrade[], otherNodes: readonly string[]): Promise<void> {
+  async sync(upgrades: readonly Upgrade[], managedPeers: readonly string[]): Promise<void> {
     try {
       this.#status = await this.#router.status();
       if (this.#status.startedAtMs !== this.#routerStartedAtMs) this.#told.clear();
       this.#routerStartedAtMs = this.#status.startedAtMs;
-      await this.#tell("peers", otherNodes, () => this.#router.setManagedPeers(otherNodes));
+      await this.#tell("peers", managedPeers, () => this.#router.setManagedPeers(managedPeers));
       for (const service of new Set(upgrades.map((upgrade) => upgrade.service))) {
         await this.#tellPolicy(service, upgrades);
         const advertisements = advertisementsOf(upgrades, service);

@@ -23,6 +23,7 @@ const version = z.object({
 const node = z.object({
   node: name,
   address: z.ipv4(),
+  address6: z.ipv6().exactOptional(),
   revision: time,
   versions: z.array(version).max(versionsPerNodeMax),
 });

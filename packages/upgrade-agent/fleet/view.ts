@@ -22,6 +22,8 @@ export interface VersionDigest {
 export interface NodeDigest {
   readonly node: string;
   readonly address: string;
+  /** Where its router has one. Domains there bear it, too; agents speak IPv4. */
+  readonly address6?: string;
   /** Grows with every digest of this node, also over restarts (milliseconds since the epoch). */
   readonly revision: number;
   readonly versions: readonly VersionDigest[];
@@ -59,6 +61,11 @@ function longestSilent(view: FleetView): string {
     if (silent === undefined || node.receivedAtMs < silent.receivedAtMs) silent = node;
   }
   return silent?.address ?? "";
+}
+
+/** IPv6 addresses of the other nodes. */
+export function addresses6(view: FleetView): string[] {
+  return [...view.values()].flatMap(({ address6 }) => address6 ?? []).toSorted();
 }
 
 /** Nodes that do not yet run this version of the service or a newer one. */

@@ -30,6 +30,13 @@ t.test("a node speaks for itself, and for nobody else", async (t) => {
   t.equal(unpackDigest("10.77.0.2", pack(digest)), undefined);
 });
 
+t.test("a node may tell its IPv6 address, and nothing else for one", async (t) => {
+  const told = { ...digest, address6: "fd10:77::1" };
+  t.same(unpackDigest("10.77.0.1", pack(told)), told);
+  for (const address6 of ["10.77.0.1", "", "fd10::x", 7])
+    t.equal(unpackDigest("10.77.0.1", pack({ ...digest, address6 })), undefined, String(address6));
+});
+
 t.test("any bytes are a digest or nothing, never an exception", async () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => unpackDigest("10.77.0.1", bytes) === undefined),

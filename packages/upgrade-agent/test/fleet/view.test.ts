@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import t from "tap";
-import { mergeDigests, nodesBehind, nodesMax, nodesWithRelease, type NodeDigest } from "../../fleet/view.ts";
+import {
+  addresses6,
+  mergeDigests,
+  nodesBehind,
+  nodesMax,
+  nodesWithRelease,
+  type NodeDigest,
+} from "../../fleet/view.ts";
 import type { Stage } from "../../lifecycle/stages.ts";
 
 function digest(address: string, revision: number, stages: Record<number, Stage> = {}): NodeDigest {
@@ -34,6 +41,15 @@ t.test("the view is bounded and forgets who was silent longest", async (t) => {
   view = mergeDigests(view, many, 10);
   t.equal(view.size, nodesMax);
   t.notOk(view.has("first"));
+});
+
+t.test("the IPv6 addresses of those who have one", async (t) => {
+  const told = [
+    digest("a", 1),
+    { ...digest("c", 1), address6: "fd10::c" },
+    { ...digest("b", 1), address6: "fd10::b" },
+  ];
+  t.same(addresses6(mergeDigests(new Map(), told, 0)), ["fd10::b", "fd10::c"]);
 });
 
 t.test("who is behind, and who can give", async (t) => {
