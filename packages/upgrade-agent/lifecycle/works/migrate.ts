@@ -54,12 +54,13 @@ async function openPassage(context: WorkContext, old: Upgrade, upgrade: Upgrade)
 }
 
 function carry(fromAddress: string, toAddress: string, port: number): Server {
-  return createServer((inner) => {
+  // A migrator that says all that it has to say and then listens must hear the answer.
+  return createServer({ allowHalfOpen: true }, (inner) => {
     if (inner.remoteAddress !== fromAddress) {
       inner.destroy();
       return;
     }
-    const outer = connect(port, toAddress);
+    const outer = connect({ port, host: toAddress, allowHalfOpen: true });
     inner.on("error", () => outer.destroy());
     outer.on("error", () => inner.destroy());
     inner.pipe(outer);
