@@ -32,7 +32,11 @@ function manifest(protocol, version) {
       stop: { command: signal("TERM"), timeoutMs: 10_000 },
     },
     health: { intervalMs: 500, successes: 2, deadlineMs: 120_000 },
-    drain: { timeoutMs: 30_000, onTimeout: "fail" },
+    // A client of datagrams has gone when it was quiet for long; after this it is led to the proxy all the same.
+    drain:
+      protocol === "udp"
+        ? { timeoutMs: 5_000, onTimeout: "reset" }
+        : { timeoutMs: 30_000, onTimeout: "fail" },
     ...(version > 1 ? { proxy: { module: `proxy/${protocol}.js` } } : {}),
   };
 }

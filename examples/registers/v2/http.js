@@ -77,6 +77,8 @@ function reply({ done, value, ...stamp }, statusUndone) {
   return { status: done ? 200 : statusUndone, headers, text: value };
 }
 
+/** One state per line; the last line says how many, so that a list that was cut off is known for it. */
 export function exportOf(registers) {
-  return Array.from(registers, (state) => `${JSON.stringify(state)}\n`).join("");
+  const lines = Array.from(registers, (state) => `${JSON.stringify(state)}\n`);
+  return `${lines.join("")}${JSON.stringify({ registers: lines.length })}\n`;
 }

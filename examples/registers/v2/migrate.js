@@ -36,7 +36,7 @@ function talk(address, text, enough = () => false) {
 
 const ways = {
   http: {
-    list: async () => lines(await (await fetch(`http://${old}/export`)).text()),
+    list: async () => whole(await (await fetch(`http://${old}/export`)).text()),
     async give(states) {
       for (const state of states) {
         const url = `http://127.0.0.1:${port}/registers/${state.key}`;
@@ -69,14 +69,22 @@ const ways = {
     },
   },
   udp: {
-    list: async () => lines(await talk(old, "")),
+    list: async () => whole(await talk(old, "")),
     async give(states) {
       const text = states.map((state) => `${JSON.stringify(state)}\n`).join("");
-      const all = new Set(lines(await talk(`127.0.0.1:${port}`, text)).map(({ key }) => key));
+      const all = new Set(whole(await talk(`127.0.0.1:${port}`, text)).map(({ key }) => key));
       if (states.some(({ key }) => !all.has(key))) throw new Error("copies were not taken");
     },
   },
 };
+
+/** The states in a list whose last line says how many they are. */
+function whole(text) {
+  const states = lines(text);
+  const count = states.pop()?.registers;
+  if (count !== states.length) throw new Error(`the list broke off after ${states.length} registers`);
+  return states;
+}
 
 function lines(text) {
   return text

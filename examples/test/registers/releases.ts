@@ -6,9 +6,9 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { generateFleetKey, packRelease } from "@version-manager/upgrade-agent";
 
-export const protocols = ["http", "resp"] as const;
+export const protocols = ["http", "resp", "udp"] as const;
 export type Protocol = (typeof protocols)[number];
-export const ports: Readonly<Record<Protocol, number>> = { http: 8080, resp: 6379 };
+export const ports: Readonly<Record<Protocol, number>> = { http: 8080, resp: 6379, udp: 5300 };
 
 export interface Releases {
   readonly trustedKey: string;

@@ -78,18 +78,26 @@ void t.test("three protocols upgrade live on two nodes", { skip, timeout: 600_00
   for (const [service, figures] of Object.entries(seen)) {
     t.comment(`${service}: ${JSON.stringify(figures)}`);
     t.ok(figures.requests >= REQUESTS_MIN, `${service}: ${figures.requests} requests`);
-    t.match(figures, { failed: 0, misordered: 0, faults: [], missing: [] }, service);
+    const { failed, faults, misordered, missing } = figures;
+    t.same(
+      { failed, faults, misordered, missing },
+      { failed: 0, faults: [], misordered: 0, missing: [] },
+      service,
+    );
     t.ok(figures.keys > 100, `${service}: ${figures.keys} keys were read back`);
-    if (service === "n1-http") t.equal(figures.lost, 0, `${service}: each request was answered`);
+    const { broken, lost, requests } = figures;
+    if (service === "n1-http") t.equal(lost, 0, `${service}: each request was answered`);
     // RESP has no word for the last reply of a connection: one that the proxy ends may cross with its client's requests.
-    else if (service.startsWith("n1")) t.ok(figures.broken <= CLIENTS, `${service}: ${figures.lost} crossed`);
-    else t.ok(figures.lost >= LOST_MIN, `${service}: ${figures.lost} lost their answers with the proxy`);
+    else if (service === "n1-resp") t.ok(broken <= CLIENTS, `${service}: ${lost} crossed`);
+    // A datagram may be lost on a busy machine.
+    else if (service === "n1-udp") t.ok(lost <= requests / 100, `${service}: ${lost} lost`);
+    else t.ok(lost >= LOST_MIN, `${service}: ${lost} lost their answers with the proxy`);
   }
 
   const startedAtMs = performance.now();
-  const { faults, ...verdict } = check(history);
-  t.match(verdict, { verdict: "linearizable", operations: history.length }, JSON.stringify(faults));
-  t.comment(`checked: ${JSON.stringify(verdict)} in ${Math.round(performance.now() - startedAtMs)} ms`);
+  const { faults, ...checked } = check(history);
+  t.equal(checked.verdict, "linearizable", JSON.stringify(faults).slice(0, 1_000));
+  t.comment(`checked: ${JSON.stringify(checked)} in ${Math.round(performance.now() - startedAtMs)} ms`);
   t.equal(check(withStaleRead(history)).verdict, "not-linearizable", "one stale read would be found");
 
   await clients.close();

@@ -48,7 +48,7 @@ export default ({ createProxy, datagramFraming, oldestDecides }) => {
     return { kind: "answer", reply: { id, words: [isPing ? "PONG" : "ERROR"] } };
   };
 
-  return createProxy({
+  const datagrams = createProxy({
     framing: datagramFraming({
       decodeRequest: decode,
       decodeReply: decode,
@@ -61,4 +61,11 @@ export default ({ createProxy, datagramFraming, oldestDecides }) => {
     writes: forClients(writes),
     transformRequest,
   });
+  // The TCP port is for the migrator, which does not come through here: clients find it closed.
+  const closed = (_version, buffer, connection) => {
+    connection.endClient();
+    return buffer.length;
+  };
+  const clientEnded = (connection) => connection.endClient();
+  return { handleRequest: closed, handleReply: closed, clientEnded, datagrams };
 };
