@@ -39,7 +39,8 @@ else {
         t.teardown(() => load.close());
         load.start();
         await sleep(5000);
-        t.match(await load.stop(), { failed: 0, failures: [] });
+        const { failed, failures } = await load.stop();
+        t.same([failed, failures], [0, []]);
         for (const url of fleet.urls) t.match(await load.verify(url), { failed: 0 });
         t.comment(`memory of a node under load: ${Math.round((await first.stats()).rssBytes / 2 ** 20)} MiB`);
       });

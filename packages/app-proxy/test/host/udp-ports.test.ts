@@ -79,5 +79,6 @@ t.test("draining: a UDP port is closed when its clients are silent", async (t) =
   const { port } = await server.listen("udp/53", LOOPBACK);
   t.equal(await ask(t, port, "a"), "a");
   t.same(await server.drain(20_000), { remaining: 0 });
-  t.match(server.status(), { flows: 0, listening: [] });
+  t.equal(server.status().flows, 0);
+  t.same(server.status().listening, []);
 });

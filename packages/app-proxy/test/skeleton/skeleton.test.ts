@@ -93,6 +93,6 @@ for (const kind of PROXY_KINDS) {
       quarantined: [],
       perVersion: {},
     });
-    t.match(JSON.parse((await get(control, "/v1/events?after=0")).text), { events: [] });
+    t.same(JSON.parse((await get(control, "/v1/events?after=0")).text), { events: [] });
   });
 }
