@@ -84,3 +84,30 @@ t.test("what cloud-init is told", async (t) => {
     "the gateway is on the link, whatever the renderer made of it",
   );
 });
+
+t.test(
+  "where the node has an IPv6 address, cloud-init is told that as well; elsewhere there is no IPv6",
+  async (t) => {
+    const toldOf = (link: typeof identity.link): Map<string, string> =>
+      new Map(
+        noCloudFiles({ ...identity, link }, "i-1", "#!/bin/sh\n").map(({ name, contents }) => [
+          name,
+          Buffer.from(contents).toString(),
+        ]),
+      );
+    const told = toldOf({ ...identity.link, address6: "fd10:77::1", gateway6: "fe80::1" });
+    t.match(JSON.parse(told.get("network-config") ?? ""), {
+      ethernets: {
+        eth0: {
+          "link-local": ["ipv6"],
+          addresses: ["10.77.0.1/32", "fd10:77::1/128"],
+          routes: [{ to: "0.0.0.0/0" }, { to: "::/0", via: "fe80::1", "on-link": true }],
+        },
+      },
+    });
+    t.match(told.get("user-data"), "ip -6 route replace default via fe80::1");
+    t.match(told.get("user-data"), "VM_ADDRESS6=fd10:77::1");
+    t.notMatch(told.get("user-data"), 'disable_ipv6" 2>');
+    t.match(toldOf(identity.link).get("user-data"), "disable_ipv6");
+  },
+);
