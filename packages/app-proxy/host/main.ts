@@ -8,11 +8,11 @@ import { pathToFileURL } from "node:url";
 import { ProxyError } from "../errors.ts";
 import { toolkit, type ProxyFactory } from "../toolkit.ts";
 import type { ProxyHandlers } from "../connection/contract.ts";
-import type { FramedProxy } from "../policy/framed-proxy.ts";
 import { createControl, type ControlEvent } from "./control.ts";
 import { parseEndpoint, parseLaunch, type Launch } from "./launch.ts";
 import { ProxyServer } from "./proxy-server.ts";
 import type { Endpoint } from "../connection/tcp.ts";
+import { Watched } from "./watched.ts";
 
 /** Milliseconds that clients have to reach a message boundary after SIGTERM. */
 const TERM_DRAIN_MS = 10_000;
@@ -32,7 +32,7 @@ function dropPrivileges({ user }: Launch): void {
   }
 }
 
-async function loadHandlers(launch: Launch): Promise<Watched> {
+async function loadHandlers(launch: Launch): Promise<ProxyHandlers> {
   let factory: unknown;
   try {
     const module = (await import(pathToFileURL(launch.module).href)) as { readonly default?: unknown };
@@ -61,24 +61,13 @@ async function loadHandlers(launch: Launch): Promise<Watched> {
   return handlers;
 }
 
-/** The functions of a proxy made with the toolkit; a module's own handlers may have some, or none. */
-type Watched = ProxyHandlers &
-  Partial<
-    Pick<
-      FramedProxy,
-      | "comparisons"
-      | "counts"
-      | "datagramDrops"
-      | "events"
-      | "onEvent"
-      | "quarantine"
-      | "quarantined"
-      | "readmit"
-    >
-  >;
-
-function about(launch: Launch, handlers: Watched, startedAtMs: number): Record<string, unknown> {
+function about(launch: Launch, watched: Watched, startedAtMs: number): Record<string, unknown> {
   const { rss, heapUsed, external } = process.memoryUsage();
+  const [perVersion, datagramDrops, quarantined] = [
+    watched.counts(),
+    watched.datagramDrops(),
+    watched.quarantined(),
+  ];
   return {
     service: launch.service,
     module: launch.module,
@@ -86,14 +75,14 @@ function about(launch: Launch, handlers: Watched, startedAtMs: number): Record<s
     uid: process.getuid?.(),
     startedAtMs,
     memory: { rssBytes: rss, heapUsedBytes: heapUsed, externalBytes: external },
-    ...(handlers.counts === undefined ? {} : { perVersion: handlers.counts() }),
-    ...(handlers.datagramDrops === undefined ? {} : { datagramDrops: handlers.datagramDrops() }),
-    ...(handlers.quarantined === undefined ? {} : { quarantined: handlers.quarantined() }),
+    ...(perVersion === undefined ? {} : { perVersion }),
+    ...(datagramDrops === undefined ? {} : { datagramDrops }),
+    ...(quarantined === undefined ? {} : { quarantined }),
   };
 }
 
-function eventsOf(handlers: Watched): readonly ControlEvent[] {
-  return (handlers.events?.() ?? []).map(({ atMs, ...event }) => ({
+function eventsOf(watched: Watched): readonly ControlEvent[] {
+  return watched.events().map(({ atMs, ...event }) => ({
     ...event,
     at: new Date(performance.timeOrigin + atMs).toISOString(),
   }));
@@ -106,15 +95,16 @@ async function main(): Promise<void> {
   const { connectionsMax } = launch;
   const server = new ProxyServer({ handlers, ...(connectionsMax === undefined ? {} : { connectionsMax }) });
   await server.setVersions(launch.versions);
-  for (const version of launch.quarantined ?? []) handlers.quarantine?.(version);
+  const watched = new Watched(handlers);
+  for (const version of launch.quarantined ?? []) watched.quarantine(version);
   const startedAtMs = Date.now();
   const control = createControl({
     server,
-    about: () => about(launch, handlers, startedAtMs),
-    events: () => eventsOf(handlers),
-    onEvent: (told) => handlers.onEvent?.(told) ?? (() => undefined),
-    comparisons: () => handlers.comparisons?.() ?? [],
-    readmit: (version) => handlers.readmit?.(version, performance.now()) ?? false,
+    about: () => about(launch, watched, startedAtMs),
+    events: () => eventsOf(watched),
+    onEvent: (told) => watched.onEvent(told),
+    comparisons: () => watched.comparisons(),
+    readmit: (version) => watched.readmit(version, performance.now()),
     exit: () => process.exit(0),
   });
   await new Promise<void>((resolve) => control.listen(launch.control, resolve));
