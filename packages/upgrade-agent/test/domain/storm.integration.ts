@@ -54,9 +54,9 @@ function torment(): { readonly stop: () => Promise<number> } {
   let kills = 0;
   const running = (async () => {
     while (!controller.signal.aborted) {
-      await sleep(500 + Math.random() * 4500, undefined, { signal: controller.signal }).catch(
-        () => undefined,
-      );
+      // The first soon, because a small storm is over in three seconds.
+      const pauseMs = kills === 0 ? 200 + Math.random() * 600 : 500 + Math.random() * 4500;
+      await sleep(pauseMs, undefined, { signal: controller.signal }).catch(() => undefined);
       if (controller.signal.aborted) return;
       await kill({ name: testbed, node: 1, what: "libvirtd" }).then(
         () => kills++,

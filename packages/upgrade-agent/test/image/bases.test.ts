@@ -32,6 +32,7 @@ t.test("paths of a base", async (t) => {
     kernel: "/b/vmlinux",
     initramfs: "/b/initramfs.cpio",
     root: "/b/root",
+    tools: "/b/tools",
   });
 });
 
