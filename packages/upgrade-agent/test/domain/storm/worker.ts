@@ -46,10 +46,10 @@ const images: ImageStore = createImageStore({
   cacheDirectory: "/var/cache/version-manager/images",
   stateDirectory: "/var/lib/version-manager",
 });
-const hypervisor: Hypervisor = await openHypervisor({ kind: kind as HypervisorKind });
 const { publicKey } = generateDomainKey();
 const lost: string[] = [];
 let repeated = 0;
+const hypervisor: Hypervisor = await persist(() => openHypervisor({ kind: kind as HypervisorKind }));
 const ends: Record<End, number> = { destroyed: 0, aborted: 0, killed: 0 };
 
 /** From inside, as far as the host can: the process that is the machine, or the container's first. */
