@@ -1,5 +1,5 @@
 /** What stands between client and server, in the order of the table. */
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
@@ -96,6 +96,8 @@ export async function startPath(namespaces: Namespaces, ground: Ground, name: st
 async function start(namespaces: Namespaces, node: string, name: string, port: number): Promise<Fresh> {
   const target = `${NODE_ADDRESS}:${port}`;
   const home = join(namespaces.directory, `${name}-${port}`);
+  // A process of an earlier round leaves its control socket.
+  rmSync(home, { recursive: true, force: true });
   mkdirSync(home, { recursive: true });
   const command = COMMANDS[name]?.({ home, listen: target, versions: VERSIONS }) ?? [];
   const log = join(home, "log");
