@@ -8,7 +8,7 @@ import {
   type MsgpackRpcRequest,
 } from "../../../framing/msgpack/index.ts";
 import { checkFraming, readAll } from "../any-split.ts";
-import { packr } from "./oracle.ts";
+import { anyKeys, packr } from "./oracle.ts";
 
 const value = fc
   .oneof(
@@ -41,7 +41,7 @@ t.test("every type has the length that a decoder gives it", async (t) => {
       // Decoders refuse extension types that they do not know, and the scan must not.
       if (first === undefined || [...first].some((byte) => byte >= 0xc7 && byte <= 0xd8)) return true;
       try {
-        packr.unpack(first);
+        anyKeys.unpack(first);
         return true;
       } catch {
         return false;
