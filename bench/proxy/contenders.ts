@@ -24,7 +24,7 @@ export interface Path extends Contender {
   /** The process in between; undefined where the kernel alone carries the packets. */
   readonly pid: number | undefined;
   /** A second process of the same kind on another port, for who wants to see it from its first connection on. */
-  fresh?(): Promise<Fresh>;
+  readonly fresh?: () => Promise<Fresh>;
 }
 
 export interface Fresh {

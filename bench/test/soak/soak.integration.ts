@@ -15,7 +15,7 @@ function run(): void {
   const signal = new AbortController().signal;
 
   t.test("storms leave nothing behind", async (t) => {
-    const say = (line: string): void => void t.comment(line);
+    const say = (line: string): void => t.comment(line);
     const figures = await soak({ service: "http", cycles: 5, stormMs: 2_000, speed: SPEED, signal, say });
     t.same(leaks(figures.rests, figures.peakBytes), []);
     t.equal(figures.tally.wrong, 0);
@@ -24,7 +24,7 @@ function run(): void {
   });
 
   t.test("a connection's worth kept per connection is found", async (t) => {
-    const say = (line: string): void => void t.comment(line);
+    const say = (line: string): void => t.comment(line);
     const figures = await soak({ service: "leaky", cycles: 3, stormMs: 1_000, speed: SPEED, signal, say });
     t.match(leaks(figures.rests, figures.peakBytes)[0], /heap at rest grows/);
   });

@@ -43,15 +43,15 @@ export function isGlobalIpv6(text: string): boolean {
 
 function parseIpv4(text: string): Buffer | undefined {
   const parts = text.split(".");
-  if (parts.length !== 4 || !parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) < 256))
+  if (parts.length !== 4 || !parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256))
     return undefined;
   return Buffer.concat([MAPPED_PREFIX, Uint8Array.from(parts, Number)]);
 }
 
 function parseIpv6(text: string): Buffer | undefined {
   const [head = "", tail, ...more] = text.split("::");
-  const before = groupsOf(head);
-  const after = groupsOf(tail ?? "");
+  const before = groupsOf(head, tail === undefined);
+  const after = groupsOf(tail ?? "", true);
   if (before === undefined || after === undefined || more.length > 0) return undefined;
   const missing = GROUPS - before.length - after.length;
   if (tail === undefined ? missing !== 0 : missing < 1) return undefined;
@@ -61,13 +61,13 @@ function parseIpv6(text: string): Buffer | undefined {
   return bytes;
 }
 
-/** The last two groups may be written as an IPv4 address. */
-function groupsOf(text: string): readonly number[] | undefined {
+/** The last two groups of an address may be written as an IPv4 address. */
+function groupsOf(text: string, isLast: boolean): readonly number[] | undefined {
   if (text === "") return [];
   const groups: number[] = [];
   const words = text.split(":");
   for (const [at, word] of words.entries()) {
-    const dotted = at === words.length - 1 && word.includes(".") ? parseIpv4(word) : undefined;
+    const dotted = isLast && at === words.length - 1 && word.includes(".") ? parseIpv4(word) : undefined;
     if (dotted !== undefined) groups.push(dotted.readUInt16BE(12), dotted.readUInt16BE(14));
     else if (/^[\da-f]{1,4}$/i.test(word)) groups.push(Number.parseInt(word, 16));
     else return undefined;

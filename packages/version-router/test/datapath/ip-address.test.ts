@@ -42,7 +42,7 @@ t.test("what Node's own parser takes is taken, and nothing else", async (t) => {
       else t.throws(() => parseIp(text), RangeError, text);
     }),
   );
-  for (const text of ["", "10.78.0", "10.78.0.256", "fe80::1%eth0", "1.2.3.4.5"])
+  for (const text of ["", "10.78.0", "10.78.0.256", "fe80::1%eth0", "1.2.3.4.5", "1.2.3.4::1", "01.2.3.4"])
     t.throws(() => parseIp(text), RangeError, text);
 });
 
