@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import t from "tap";
 import { createProxySupervisor, type ProxySupervisor } from "../../proxy/index.ts";
-import { makeStage, withoutInstrumentation } from "./stage.ts";
+import { freePort, makeStage, withoutInstrumentation } from "./stage.ts";
 
 withoutInstrumentation();
 
@@ -119,15 +119,6 @@ class Load {
     await Promise.all(Array.from({ length: WINDOW }, (_, number) => lane(number)));
     socket.close();
   }
-}
-
-async function freePort(): Promise<number> {
-  const socket = dgram.createSocket("udp4").bind(0, ADDRESS);
-  await once(socket, "listening");
-  const { port } = socket.address();
-  socket.close();
-  await once(socket, "close");
-  return port;
 }
 
 async function makeScene(test: Test) {

@@ -1,4 +1,5 @@
 /** What the tests of the supervisor share: fake versions of a key-value service, a proxy module, a client. */
+import dgram from "node:dgram";
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync, chmodSync } from "node:fs";
 import http from "node:http";
 import { createRequire } from "node:module";
@@ -83,13 +84,31 @@ export function makeStage(): Stage {
   };
 }
 
-/** A port that nobody has just now. */
+/**
+ * A port that nobody has just now, by TCP or UDP, out of those that the kernel gives to nobody by itself: other tests
+ * run at the same time, and their sockets must not get it before it is used.
+ */
 export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    if ((await canListen(port)) && (await canBind(port))) return port;
+  }
+}
+
+function canListen(port: number): Promise<boolean> {
   const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  return new Promise((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
+}
+
+function canBind(port: number): Promise<boolean> {
+  const socket = dgram.createSocket("udp4");
+  return new Promise((resolve) => {
+    socket.once("error", () => resolve(false));
+    socket.bind(port, "127.0.0.1", () => socket.close(() => resolve(true)));
+  });
 }
 
 export interface Answer {
