@@ -31,10 +31,12 @@ async function at(script: string, timeoutMs = 60_000): Promise<string> {
   return stdout;
 }
 
-/** All that domains are made of, as the node sees it. */
+/** All that domains are made of, as the node sees it. Waits for libvirtd. */
 async function inventory(): Promise<Record<string, string>> {
   const looks = {
-    domains: "for u in qemu:///system lxc:///system; do virsh -c $u list --all --name; done",
+    // libvirtd may have been killed a moment ago: its supervisor starts it again.
+    domains:
+      "for u in qemu:///system lxc:///system; do timeout 30 sh -c \"until virsh -c $u list --all --name; do sleep 0.2; done\" || exit; done",
     links: "ip -o link | sed 's/^[0-9]*: //; s/[@:].*//'",
     mounts:
       "grep -c overlay /proc/self/mountinfo; grep -o 'version-manager/disks[^ ]*' /proc/self/mountinfo || true",
