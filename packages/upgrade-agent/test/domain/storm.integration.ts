@@ -36,7 +36,7 @@ async function inventory(): Promise<Record<string, string>> {
   const looks = {
     // libvirtd may have been killed a moment ago: its supervisor starts it again.
     domains:
-      "for u in qemu:///system lxc:///system; do timeout 30 sh -c \"until virsh -c $u list --all --name; do sleep 0.2; done\" || exit; done",
+      'for u in qemu:///system lxc:///system; do timeout 30 sh -c "until virsh -c $u list --all --name; do sleep 0.2; done" || exit; done',
     links: "ip -o link | sed 's/^[0-9]*: //; s/[@:].*//'",
     mounts:
       "grep -c overlay /proc/self/mountinfo; grep -o 'version-manager/disks[^ ]*' /proc/self/mountinfo || true",
