@@ -1,9 +1,10 @@
 /** `scripts/test`: runs the suites one after the other and sums them up in one last line. */
 import { parseArgs } from "node:util";
 import { runCheck, runTap, type Count } from "./run.ts";
+import { chooseSeed } from "./seed.ts";
 import { findFiles, suites, type Suite } from "./suites.ts";
 
-const help = `scripts/test [--only NAME] [--cases N | --full] [--list]
+const help = `scripts/test [--only NAME] [--cases N | --full] [--seed N | --seed random] [--list]
 
 Suites, in this order:
 ${suites.map((suite) => `  ${suite.name.padEnd(14)}${suite.describe}`).join("\n")}
@@ -13,6 +14,8 @@ ${suites.map((suite) => `  ${suite.name.padEnd(14)}${suite.describe}`).join("\n"
               router-differential: packets, else 1,000,000; about 25,000 a second
 --full        the sizes that are promised, where CI runs smaller ones (passed on as FULL=1). router-differential:
               10,000,000 packets, minutes; router-isolation: 10,000 connections and 1,000,000 datagrams, minutes
+--seed N      the random cases that properties try: 0 to 2147483647, or "random". Else the commit chooses, so that two
+              runs of one commit try the same ones
 --list        print the test files and run nothing`;
 
 async function runSuite(suite: Suite): Promise<Count> {
@@ -52,6 +55,7 @@ async function main(): Promise<void> {
       only: { type: "string" },
       cases: { type: "string" },
       full: { type: "boolean" },
+      seed: { type: "string" },
       list: { type: "boolean" },
       help: { type: "boolean" },
     },
@@ -66,6 +70,13 @@ async function main(): Promise<void> {
     process.exitCode = 2;
     return;
   }
+  const seed = chooseSeed(values.seed);
+  if (seed === undefined) {
+    process.stderr.write(`scripts/test: --seed wants a whole number up to 2147483647, or "random".\n`);
+    process.exitCode = 2;
+    return;
+  }
+  process.env["PROPERTY_SEED"] = String(seed);
   if (values.cases !== undefined) process.env["CASES"] = values.cases;
   if (values.full === true) process.env["FULL"] = "1";
   if (values.list === true) {
@@ -73,6 +84,7 @@ async function main(): Promise<void> {
     process.stdout.write(`${tap.flatMap((suite) => findFiles(suite.ending)).join("\n")}\n`);
     return;
   }
+  process.stdout.write(`Properties draw their cases from seed ${seed} (--seed ${seed} repeats them).\n`);
   const total: Count = { passed: 0, failed: 0, skipped: 0 };
   const chosen = suites.filter((suite) =>
     values.only === undefined

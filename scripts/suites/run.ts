@@ -29,6 +29,7 @@ export async function runTap(
     "--reporter=tap",
     `--jobs=${options.jobs}`,
     `--timeout=${options.timeoutS}`,
+    `--node-arg=--import=${import.meta.resolve("./property-seed.js")}`,
     ...files,
   ];
   const status = await run("tap", words, (line) => {

@@ -55,7 +55,7 @@ export const suites: readonly Suite[] = [
 
 /** Test files of the repository with this ending, sorted. */
 export function findFiles(ending: string): string[] {
-  const found = ["packages/*", "examples", "bench"].flatMap((root) =>
+  const found = ["packages/*", "examples", "bench", "scripts/suites"].flatMap((root) =>
     globSync(`${root}/test/**/*${ending}`, { exclude: (path) => path.includes("node_modules") }),
   );
   return found.toSorted();
