@@ -3,6 +3,7 @@ import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import ssh2 from "ssh2";
 import { AgentError } from "../errors.ts";
+import { connectTimeoutMs, pauseMs } from "./pace.ts";
 import { Session } from "./session.ts";
 
 export interface SessionOptions {
@@ -15,19 +16,12 @@ export interface SessionOptions {
   readonly username?: string;
   /** Time from now in which the domain must answer, ms, default 60,000. */
   readonly deadlineMs?: number;
+  /** Called when the server has taken a connection, before each handshake; for whoever measures. */
+  readonly onConnect?: () => void;
   readonly signal?: AbortSignal | undefined;
 }
 
 const deadlineMsDefault = 60_000;
-/** Between two tries, ms. A refused connection costs a booting domain next to nothing. */
-const retryMs = 100;
-/**
- * How long the first try to connect may take, and the longest one, ms. A domain whose network is not up yet swallows
- * the first packet, and a new try is sooner than its repetition; but an emulated one may be slow to answer, so each
- * try gets half as much more.
- */
-const connectTimeoutFirstMs = 200;
-const connectTimeoutMostMs = 3_000;
 /** An emulated machine on a busy host needs seconds for the arithmetic of a handshake, ms. */
 const handshakeTimeoutMs = 30_000;
 /** So that a domain that vanished without a word is noticed, ms and count. */
@@ -40,9 +34,9 @@ const keepaliveCountMax = 6;
  * when our key is refused.
  */
 export async function openSession(options: SessionOptions): Promise<Session> {
-  const deadlineAt = performance.now() + (options.deadlineMs ?? deadlineMsDefault);
+  const startedAt = performance.now();
+  const deadlineAt = startedAt + (options.deadlineMs ?? deadlineMsDefault);
   let last: unknown;
-  let connectTimeoutMs = connectTimeoutFirstMs;
   for (;;) {
     options.signal?.throwIfAborted();
     const leftMs = deadlineAt - performance.now();
@@ -52,18 +46,19 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       throw new AgentError("E_DEADLINE", message, last);
     }
     try {
-      return await tryOnce(options, leftMs, connectTimeoutMs);
+      return await tryOnce(options, leftMs, connectTimeoutMs(performance.now() - startedAt));
     } catch (error) {
       if (error instanceof AgentError) throw error;
       last = error;
-      connectTimeoutMs = Math.min(connectTimeoutMostMs, connectTimeoutMs * 1.5);
     }
-    await sleep(Math.min(retryMs, leftMs), undefined, { signal: options.signal });
+    const pause = Math.min(pauseMs(performance.now() - startedAt), leftMs);
+    await sleep(pause, undefined, { signal: options.signal });
   }
 }
 
-async function tryOnce(options: SessionOptions, leftMs: number, connectTimeoutMs: number): Promise<Session> {
-  const socket = await openSocket(options, Math.min(connectTimeoutMs, leftMs));
+async function tryOnce(options: SessionOptions, leftMs: number, timeoutMs: number): Promise<Session> {
+  const socket = await openSocket(options, Math.min(timeoutMs, leftMs));
+  options.onConnect?.();
   const client = new ssh2.Client();
   const stop = (): void => void client.destroy();
   options.signal?.addEventListener("abort", stop, { once: true });
