@@ -4,7 +4,7 @@ import { runCheck, runTap, type Count } from "./run.ts";
 import { chooseSeed } from "./seed.ts";
 import { findFiles, suites, type Suite } from "./suites.ts";
 
-const help = `scripts/test [--only NAME] [--cases N | --full] [--seed N | --seed random] [--list]
+const help = `scripts/test [--only NAME] [--cases N | --full] [--seed N | --seed random] [--record] [--list]
 
 Suites, in this order:
 ${suites.map((suite) => `  ${suite.name.padEnd(14)}${suite.describe}`).join("\n")}
@@ -16,6 +16,8 @@ ${suites.map((suite) => `  ${suite.name.padEnd(14)}${suite.describe}`).join("\n"
               10,000,000 packets, minutes; router-isolation: 10,000 connections and 1,000,000 datagrams, minutes
 --seed N      the random cases that properties try: 0 to 2147483647, or "random". Else the commit chooses, so that two
               runs of one commit try the same ones
+--record      what the compliance suite finds of each hypervisor goes to docs/hypervisors, and the table of
+              docs/HYPERVISORS.md is written anew
 --list        print the test files and run nothing`;
 
 async function runSuite(suite: Suite): Promise<Count> {
@@ -56,6 +58,7 @@ async function main(): Promise<void> {
       cases: { type: "string" },
       full: { type: "boolean" },
       seed: { type: "string" },
+      record: { type: "boolean" },
       list: { type: "boolean" },
       help: { type: "boolean" },
     },
@@ -79,6 +82,7 @@ async function main(): Promise<void> {
   process.env["PROPERTY_SEED"] = String(seed);
   if (values.cases !== undefined) process.env["CASES"] = values.cases;
   if (values.full === true) process.env["FULL"] = "1";
+  if (values.record === true) process.env["COMPLIANCE_RECORDS"] = `${process.cwd()}/docs/hypervisors`;
   if (values.list === true) {
     const tap = suites.filter((suite) => suite.kind === "tap");
     process.stdout.write(`${tap.flatMap((suite) => findFiles(suite.ending)).join("\n")}\n`);
@@ -93,6 +97,8 @@ async function main(): Promise<void> {
   );
   for (const suite of chosen) add(total, await runSuite(suite));
   if (values.only !== undefined && chosen.length === 0) add(total, await runMatching(values.only));
+  if (values.record === true)
+    add(total, await runCheck(["node", "packages/upgrade-agent/test/domain/capabilities/main.ts"]));
   if (total.passed + total.failed === 0) {
     process.stderr.write("No test ran: nothing has that name. See scripts/test --list.\n");
     total.failed += 1;

@@ -1,8 +1,12 @@
-/** What every `Hypervisor` must do, held against the fake, a libvirtd in memory, and real ones. */
+/**
+ * What every `Hypervisor` must do, held against the fake, a libvirtd in memory, and real ones. Each case belongs to a
+ * capability of `capabilities/list.ts`; runs of real ones fill the table of docs/HYPERVISORS.md by their records.
+ */
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Test } from "tap";
 import type { DomainEvent, DomainSpec, Hypervisor } from "../../domain/hypervisor.ts";
+import { recorderOf } from "./capabilities/run.ts";
 
 export interface Subject {
   readonly hypervisor: Hypervisor;
@@ -17,6 +21,8 @@ export interface Subject {
   foreignExists(name: string): Promise<boolean>;
   /** Whether the hypervisor writes console logs. */
   readonly keepsConsole: boolean;
+  /** Of real ones: what the guests run on, by name and version. They leave a record (`capabilities/record.ts`). */
+  readonly versions?: () => Promise<Readonly<Record<string, string>>>;
 }
 
 /** Milliseconds for anything to become true; real domains on a busy machine are slow. */
@@ -52,22 +58,26 @@ export function compliance(t: Test, prefix: string, subject: Subject): void {
   const { hypervisor } = subject;
   const name = (suffix: string): string => `${prefix}-${suffix}`;
   const listed = async (): Promise<string[]> => (await hypervisor.list()).map((domain) => domain.name);
+  const { test } = recorderOf(t, subject);
 
-  t.test("a domain is created, listed and destroyed; doing so again changes nothing", async (t) => {
-    const spec = await subject.spec(name("life"));
-    t.equal(await hypervisor.state(spec.name), "absent");
-    await hypervisor.create(spec);
-    t.equal(await hypervisor.state(spec.name), "running");
-    await hypervisor.create(spec);
-    t.match(await hypervisor.list(), [{ name: spec.name, state: "running" }]);
-    await hypervisor.destroy(spec.name);
-    t.equal(await hypervisor.state(spec.name), "absent");
-    await hypervisor.destroy(spec.name);
-    t.same(await listed(), []);
-    if (subject.keepsConsole) t.ok(existsSync(spec.consoleLog), "its console log is kept");
-  });
+  test(
+    "define, start, stop",
+    "a domain is created, listed and destroyed; doing so again changes nothing",
+    async (t) => {
+      const spec = await subject.spec(name("life"));
+      t.equal(await hypervisor.state(spec.name), "absent");
+      await hypervisor.create(spec);
+      t.equal(await hypervisor.state(spec.name), "running");
+      await hypervisor.create(spec);
+      t.match(await hypervisor.list(), [{ name: spec.name, state: "running" }]);
+      await hypervisor.destroy(spec.name);
+      t.equal(await hypervisor.state(spec.name), "absent");
+      await hypervisor.destroy(spec.name);
+      t.same(await listed(), []);
+    },
+  );
 
-  t.test("a domain that ends by itself is stopped, and can be created anew", async (t) => {
+  test("kill", "a domain that ends by itself is stopped, and can be created anew", async (t) => {
     const spec = await subject.spec(name("crash"));
     await hypervisor.create(spec);
     await subject.crash(spec.name);
@@ -78,7 +88,7 @@ export function compliance(t: Test, prefix: string, subject: Subject): void {
     t.same(await listed(), []);
   });
 
-  t.test("a failed create leaves nothing", async (t) => {
+  test("cleans up", "a failed create leaves nothing", async (t) => {
     const broken = await subject.brokenSpec(name("broken"));
     await t.rejects(hypervisor.create(broken), { code: /^E_(LIBVIRT|DOMAIN)$/ });
     t.equal(await hypervisor.state(broken.name), "absent");
@@ -87,7 +97,7 @@ export function compliance(t: Test, prefix: string, subject: Subject): void {
     await hypervisor.destroy(broken.name);
   });
 
-  t.test("a wrong description is refused with E_DOMAIN, and nothing is made", async (t) => {
+  test("refuses nonsense", "a wrong description is refused with E_DOMAIN, and nothing is made", async (t) => {
     const spec = await subject.spec(name("wrong"));
     const wrong = [
       { name: "Upper Case" },
@@ -101,7 +111,7 @@ export function compliance(t: Test, prefix: string, subject: Subject): void {
     t.same(await listed(), []);
   });
 
-  t.test("domains of others are neither seen nor touched", async (t) => {
+  test("foreign domains", "domains of others are neither seen nor touched", async (t) => {
     const foreign = name("foreign");
     await subject.addForeign(foreign);
     t.same(await listed(), []);
@@ -111,7 +121,16 @@ export function compliance(t: Test, prefix: string, subject: Subject): void {
     t.equal(await subject.foreignExists(foreign), true);
   });
 
-  t.test("calls about one name take turns", async (t) => {
+  if (subject.keepsConsole) {
+    test("console", "its console log is kept when the domain is gone", async (t) => {
+      const spec = await subject.spec(name("console"));
+      await hypervisor.create(spec);
+      await hypervisor.destroy(spec.name);
+      t.ok(existsSync(spec.consoleLog));
+    });
+  }
+
+  test("one at a time", "calls about one name take turns", async (t) => {
     const spec = await subject.spec(name("turns"));
     await Promise.all([hypervisor.create(spec), hypervisor.create(spec)]);
     t.equal(await hypervisor.state(spec.name), "running");
@@ -119,7 +138,7 @@ export function compliance(t: Test, prefix: string, subject: Subject): void {
     t.same(await listed(), []);
   });
 
-  t.test("an aborted create leaves nothing", async (t) => {
+  test("one at a time", "an aborted create leaves nothing", async (t) => {
     const spec = await subject.spec(name("aborted"));
     const controller = new AbortController();
     controller.abort();
@@ -127,7 +146,7 @@ export function compliance(t: Test, prefix: string, subject: Subject): void {
     t.same(await listed(), []);
   });
 
-  t.test("events begin with what is there and tell every change once", async (t) => {
+  test("events", "events begin with what is there and tell every change once", async (t) => {
     const spec = await subject.spec(name("events"));
     await hypervisor.create(spec);
     const { seen, stop } = listen(hypervisor);

@@ -23,6 +23,9 @@ t.setTimeout(600_000);
 
 const skip = missing();
 
+/** Begins every name here, so that two runs of this file at once share nothing. */
+const RUN = `vmdom-${process.pid}`;
+
 async function eventually(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
   for (let tries = 0; !(await condition()); tries++) {
     if (tries > 1200) throw new Error(`${what} did not come true within a minute`);
@@ -35,7 +38,7 @@ async function setup(
   t: Test,
   name: string,
 ): Promise<{ readonly daemon: PrivateLibvirtd; readonly home: string }> {
-  const home = mkdtempSync(join(tmpdir(), "vmdom-"));
+  const home = mkdtempSync(join(tmpdir(), `${RUN}-`));
   chmodSync(home, 0o755);
   const daemon = await startLibvirtd({ root: join(home, "libvirt"), name });
   t.teardown(async () => {
@@ -46,7 +49,7 @@ async function setup(
 }
 
 t.test("domains under a real libvirtd", { skip }, async (t) => {
-  const { daemon, home } = await setup(t, "vmdom-main");
+  const { daemon, home } = await setup(t, `${RUN}-main`);
   const { socket } = daemon;
 
   t.test("the protocol, with libvirt's own test driver", async (t) => {
@@ -85,7 +88,7 @@ t.test("domains under a real libvirtd", { skip }, async (t) => {
     });
     const find = async (name: string): Promise<boolean> =>
       (await connection.listAllDomains()).some((domain) => domain.name === name);
-    compliance(t, "vmdom", {
+    compliance(t, RUN, {
       hypervisor,
       spec: (name) => Promise.resolve(machineSpec(name, { consoleLog })),
       brokenSpec: (name) => Promise.resolve(machineSpec(name, { consoleLog, memoryMiB: 7 })),
@@ -104,13 +107,13 @@ t.test("domains under a real libvirtd", { skip }, async (t) => {
   t.test("containers comply", async (t) => {
     const hypervisor = await openHypervisor({ kind: "lxc", socket });
     t.teardown(() => hypervisor.close());
-    compliance(t, "vmdom", { ...containers(daemon, home), hypervisor });
+    compliance(t, RUN, { ...containers(daemon, home), hypervisor });
   });
 
   t.test("emulated machines comply", async (t) => {
     const hypervisor = await openHypervisor({ kind: "qemu", socket });
     t.teardown(() => hypervisor.close());
-    compliance(t, "vmdom", { ...machines(daemon, home), hypervisor });
+    compliance(t, RUN, { ...machines(daemon, home), hypervisor });
   });
 
   t.test(
@@ -118,7 +121,7 @@ t.test("domains under a real libvirtd", { skip }, async (t) => {
     async (t) => {
       const hypervisor = await openHypervisor({ kind: "lxc", socket });
       t.teardown(() => hypervisor.close());
-      const spec = await containers(daemon, home).spec("vmdom-inside");
+      const spec = await containers(daemon, home).spec(`${RUN}-inside`);
       await hypervisor.create(spec);
       t.teardown(() => hypervisor.destroy(spec.name));
       await eventually("the container's report", () => consoleOf(spec).includes("done"));
@@ -141,7 +144,7 @@ t.test("domains under a real libvirtd", { skip }, async (t) => {
   t.test("QEMU runs as an unprivileged user with its console kept, and outlives libvirtd", async (t) => {
     const hypervisor = await openHypervisor({ kind: "qemu", socket });
     t.teardown(() => hypervisor.close());
-    const spec = await machines(daemon, home).spec("vmdom-restart");
+    const spec = await machines(daemon, home).spec(`${RUN}-restart`);
     const controller = new AbortController();
     const seen: string[] = [];
     const ended = (async () => {
@@ -186,7 +189,7 @@ t.test("domains under a real libvirtd", { skip }, async (t) => {
     const hypervisor = await openHypervisor({ kind: "lxc", socket });
     t.teardown(() => hypervisor.close());
     const subject = containers(daemon, home);
-    const spec = await subject.spec("vmdom-outlives");
+    const spec = await subject.spec(`${RUN}-outlives`);
     await hypervisor.create(spec);
     await daemon.restart();
     t.same(await hypervisor.list(), [{ name: spec.name, state: "running" }]);
@@ -220,7 +223,7 @@ t.test("domains under a real libvirtd", { skip }, async (t) => {
 });
 
 t.test("domains of one name under two daemons never meet", { skip }, async (t) => {
-  const sides = await Promise.all([setup(t, "vmdom-left"), setup(t, "vmdom-right")]);
+  const sides = await Promise.all([setup(t, `${RUN}-left`), setup(t, `${RUN}-right`)]);
   for (const kind of ["lxc", "qemu"] as const) {
     const make = kind === "lxc" ? containers : machines;
     const hypervisors = await Promise.all(
@@ -228,25 +231,22 @@ t.test("domains of one name under two daemons never meet", { skip }, async (t) =
     );
     const [left, right] = hypervisors;
     if (left === undefined || right === undefined) throw new Error("there are two sides");
-    const specs = await Promise.all(sides.map(({ daemon, home }) => make(daemon, home).spec("vmdom-same")));
+    const specs = await Promise.all(sides.map(({ daemon, home }) => make(daemon, home).spec(`${RUN}-same`)));
     await Promise.all(
       hypervisors.map((hypervisor, side) => hypervisor.create(specs[side] ?? machineSpec("none"))),
     );
-    await left.destroy("vmdom-same");
-    t.equal(await right.state("vmdom-same"), "running", `${kind}: the other one goes on`);
+    await left.destroy(`${RUN}-same`);
+    t.equal(await right.state(`${RUN}-same`), "running", `${kind}: the other one goes on`);
     await sleep(500);
-    t.equal(await right.state("vmdom-same"), "running");
-    await right.destroy("vmdom-same");
+    t.equal(await right.state(`${RUN}-same`), "running");
+    await right.destroy(`${RUN}-same`);
     for (const hypervisor of hypervisors) await hypervisor.close();
   }
 });
 
 t.test("nothing is left of all this", { skip }, async (t) => {
-  const groups = execFileSync("find", ["/sys/fs/cgroup", "-name", "vmdom*"], { encoding: "utf8" });
+  const groups = execFileSync("find", ["/sys/fs/cgroup", "-name", `${RUN}*`], { encoding: "utf8" });
   t.equal(groups, "");
-  t.notMatch(readFileSync("/proc/self/mountinfo", "utf8"), /vmdom/);
-  t.notMatch(
-    execFileSync("ps", ["-eo", "args"], { encoding: "utf8" }),
-    /vmdom-(?:main|left|right|same|life)/,
-  );
+  t.notMatch(readFileSync("/proc/self/mountinfo", "utf8"), RUN);
+  t.notMatch(execFileSync("ps", ["-eo", "args"], { encoding: "utf8" }), RUN);
 });

@@ -1,9 +1,15 @@
-/** Real domains for integration tests: what has to be there, links, tiny guests, and how they are made to end. */
+/**
+ * Real domains for integration tests: what has to be there, links, tiny guests, and how they are made to end. The same
+ * for every hypervisor: `machines(daemon, home, "kvm")` inside a machine that has it is what `"qemu"` is elsewhere. To
+ * fill a column of docs/HYPERVISORS.md, hand the subject to `compliance` with COMPLIANCE_RECORDS and COMPLIANCE_HOST set
+ * (`capabilities/run.ts`), bring the record to docs/hypervisors, and run `node capabilities/main.ts`.
+ */
 import { execFileSync } from "node:child_process";
 import { chownSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { release } from "node:os";
 import { join } from "node:path";
 import type { PrivateLibvirtd } from "@version-manager/testbed/libvirt";
-import type { DomainSpec } from "../../domain/hypervisor.ts";
+import type { DomainSpec, HypervisorKind } from "../../domain/hypervisor.ts";
 import { systemUser } from "../../domain/libvirt/console-log.ts";
 import { Connection } from "../../domain/libvirt/connection.ts";
 import { FLAVOURS } from "../../domain/libvirt/flavours.ts";
@@ -52,9 +58,30 @@ async function foreignExists(daemon: PrivateLibvirtd, uri: string, name: string)
   return domains.some((domain) => domain.name === name);
 }
 
-/** Emulated machines whose kernel says hello and idles. `home` must be passable for QEMU's user. */
-export function machines(daemon: PrivateLibvirtd, home: string): Omit<Subject, "hypervisor"> {
-  const { uri } = FLAVOURS.qemu;
+/** What the guests run on, by name: the versions as the programs give them, without the build's own name. */
+function versions(daemon: PrivateLibvirtd, kind: HypervisorKind) {
+  return async (): Promise<Record<string, string>> => {
+    const connection = await Connection.open({ socket: daemon.socket, uri: FLAVOURS[kind].uri });
+    await connection.close();
+    const { libVersion } = connection;
+    const libvirt = [libVersion / 1_000_000, (libVersion / 1000) % 1000, libVersion % 1000].map(Math.floor);
+    const linux = /^[\d.]+/.exec(release())?.[0] ?? release();
+    const said = kind === "lxc" ? "" : inside(daemon, "qemu-system-x86_64", "--version");
+    const qemu = /version ([\d.]+)/.exec(said)?.[1];
+    return { Linux: linux, libvirt: libvirt.join("."), ...(qemu === undefined ? {} : { QEMU: qemu }) };
+  };
+}
+
+/**
+ * Machines whose kernel says hello and idles; with `kvm` on a machine that has it. `home` must be passable for QEMU's
+ * user.
+ */
+export function machines(
+  daemon: PrivateLibvirtd,
+  home: string,
+  kind: "kvm" | "qemu" = "qemu",
+): Omit<Subject, "hypervisor"> {
+  const { uri } = FLAVOURS[kind];
   const [kernel, initramfs, tap] = [join(home, "kernel"), join(home, "initramfs"), "vmdomt0"];
   writeFileSync(kernel, tinyKernel());
   writeFileSync(initramfs, "none");
@@ -79,9 +106,10 @@ export function machines(daemon: PrivateLibvirtd, home: string): Omit<Subject, "
       inside(daemon, "sh", "-c", `kill -9 "$(cat /run/libvirt/qemu/${name}.pid)"`);
       return Promise.resolve();
     },
-    addForeign: (name) => addForeign(daemon, uri, "qemu", name),
+    addForeign: (name) => addForeign(daemon, uri, kind, name),
     foreignExists: (name) => foreignExists(daemon, uri, name),
     keepsConsole: true,
+    versions: versions(daemon, kind),
   };
 }
 
@@ -135,5 +163,6 @@ export function containers(daemon: PrivateLibvirtd, home: string): Omit<Subject,
     addForeign: (name) => addForeign(daemon, uri, "lxc", name),
     foreignExists: (name) => foreignExists(daemon, uri, name),
     keepsConsole: true,
+    versions: versions(daemon, "lxc"),
   };
 }
