@@ -28,9 +28,9 @@ export async function upgradeSimultaneously(scene: Scene): Promise<DemoReport> {
   const startedAtMs = Date.now();
   say("vm-upgrade seed, on n1 alone");
   await fleet.seed(2, releases);
+  const upgraded = fleet.untilAll(2, "running", upgradeTimeoutMs, onLook);
   const killing = scene.kill ? killMeanwhile(scene) : Promise.resolve([]);
-  await fleet.untilAll(2, "running", upgradeTimeoutMs, onLook);
-  const killed = await killing;
+  const [killed] = await Promise.all([killing, upgraded]);
   await sleep(settleMs);
   say("both versions run on every node; whom did they talk to?");
   const isolation = await isolationOf(fleet);

@@ -1,4 +1,5 @@
 /** The agent: its parts put together, and its answers to the local API and to other nodes. */
+import type { RouterControl } from "@version-manager/version-router";
 import { AgentError } from "../errors.ts";
 import type {
   AgentApi,
@@ -29,7 +30,10 @@ import { policyOf, RouterSync } from "./router-sync.ts";
 
 /** All that the agent cannot make itself; `main.ts` supplies the real things. */
 export interface AgentOptions {
+  /** Its router waits for one that is away; works must not fail for a restart. */
   readonly context: Omit<WorkContext, "fleet" | "reportProgress" | "note">;
+  /** Answers or fails at once: what is told every second is told again anyway. */
+  readonly router: RouterControl;
   readonly now: () => number;
   readonly random: () => number;
   readonly pid: number;
@@ -80,7 +84,7 @@ export class Agent implements AgentApi {
       retire: (service, version) => void this.#runner.send({ service, version }, { type: "retire" }),
     });
     this.#sync = new RouterSync({
-      router: context.router,
+      router: options.router,
       policyOf: async (upgrade) => policyOf(await manifestOf(this.#context, upgrade)),
       log: (message) => options.log(message),
     });

@@ -23,6 +23,8 @@ import { keepImages } from "./image-keeper.ts";
 
 const localLimits = { bodyBytesMax: 1024 * 1024, timeoutMs: 600_000 };
 const peerLimits = { bodyBytesMax: 128 * 1024, timeoutMs: 10_000 };
+/** A call of the life cycle outlasts a router that is restarted or replaced, ms: its versions must not fail for that. */
+const routerPatienceMs = 30_000;
 const peerRate = { perSecond: 20, burst: 60, callersMax: 4_096 };
 
 /** Runs until the signal aborts. Throws E_NOT_ROOT, E_NO_KEY, E_NO_LIBVIRT, E_NO_HYPERVISOR, E_PORT_TAKEN. */
@@ -39,7 +41,7 @@ export async function runAgent(
   const socketPath = join(config.runDirectory, "agent.sock");
   await refuseSecondAgent(socketPath);
   const journal = new Journal(join(config.stateDirectory, "journal.db"));
-  const router = new RouterClient(join(config.runDirectory, "router.sock"));
+  const routerSocket = join(config.runDirectory, "router.sock");
   const probe = await probeHypervisor({
     prefer: config.hypervisor,
     socket: config.libvirtSocket,
@@ -53,7 +55,7 @@ export async function runAgent(
     context: {
       config,
       journal,
-      router,
+      router: new RouterClient(routerSocket, { patienceMs: routerPatienceMs }),
       hypervisor,
       swarm,
       images,
@@ -66,6 +68,7 @@ export async function runAgent(
       peers: createPeerMetadata(config.peerApiPort),
       sleep: async (ms, abort) => await sleep(ms, undefined, { signal: abort }),
     },
+    router: new RouterClient(routerSocket),
     now: Date.now,
     random: Math.random,
     pid: process.pid,
