@@ -1,10 +1,14 @@
-/** What a xen domain needs on the host besides libvirt: the bridge that joins its interface to the router's link. */
+/**
+ * What a xen domain needs on the host besides libvirt: the bridge that joins its interface to the router's link, and
+ * the way of its console to the domain's console log.
+ */
 import { execFile } from "node:child_process";
-import { appendFile } from "node:fs/promises";
+import { appendFile, lstat, mkdir, symlink, unlink } from "node:fs/promises";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { AgentError } from "../../errors.ts";
 import type { DomainSpec } from "../hypervisor.ts";
-import { xenBridge, xenBridgeOf } from "../xml/xen.ts";
+import { xenBridge, xenBridgeOf, xenNameOf } from "../xml/xen.ts";
 
 const execute = promisify(execFile);
 
@@ -27,8 +31,35 @@ async function exists(interfaceName: string): Promise<boolean> {
   );
 }
 
+/** Where xenconsoled keeps what guests print, when it was started with --log=guest. */
+const CONSOLE_DIRECTORY = "/var/log/xen/console";
+
+/**
+ * xenconsoled alone reads the console, and appends it to a file of this name: a link that leads to the domain's log.
+ * A file of an earlier domain of that name, which somebody else made, stays what it is.
+ */
+async function leadConsole(spec: DomainSpec): Promise<void> {
+  const link = consoleLinkOf(spec.name);
+  await mkdir(CONSOLE_DIRECTORY, { recursive: true, mode: 0o755 });
+  await removeLink(link);
+  await symlink(spec.consoleLog, link).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") throw error;
+  });
+  const mend = "nothing follows unless xenconsoled keeps logs: XENCONSOLED_TRACE=guest in /etc/default/xen";
+  await appendFile(spec.consoleLog, `version-manager: the console of ${spec.name}; ${mend}\n`);
+}
+
+function consoleLinkOf(name: string): string {
+  return join(CONSOLE_DIRECTORY, `guest-${name}.log`);
+}
+
+async function removeLink(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found?.isSymbolicLink() === true) await unlink(path);
+}
+
 export const xenHost = {
-  /** Makes the bridge, again when it is there already. The console is xenconsoled's, so its log says where to look. */
+  /** Makes bridge and link, again when they are there already. */
   async prepare(spec: DomainSpec): Promise<void> {
     const bridge = xenBridge(spec);
     const { guestInterfaceName = "" } = spec.identity.link;
@@ -36,13 +67,14 @@ export const xenHost = {
       await ip("link", "add", "name", bridge, "type", "bridge", "forward_delay", "0");
     await ip("link", "set", "dev", guestInterfaceName, "master", bridge, "up");
     await ip("link", "set", "dev", bridge, "up");
-    const place = `/var/log/xen/console/guest-${spec.name}.log, when XENCONSOLED_TRACE=guest is set`;
-    await appendFile(spec.consoleLog, `xenconsoled keeps this console in ${place}.\n`);
+    await leadConsole(spec);
   },
 
   /** `xml` is the domain's, as libvirt gave it before the domain was undefined. */
   async release(xml: string): Promise<void> {
     const bridge = xenBridgeOf(xml);
     if (bridge !== undefined && (await exists(bridge))) await ip("link", "delete", "dev", bridge);
+    const name = xenNameOf(xml);
+    if (name !== undefined) await removeLink(consoleLinkOf(name));
   },
 };

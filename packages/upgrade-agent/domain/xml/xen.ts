@@ -1,11 +1,23 @@
-/** Paravirtual machines of Xen, booted from our kernel directly. Pure. */
+/** Guests of Xen, booted from our kernel directly, by their disk and network drivers for Xen. Pure. */
 import { AgentError } from "../../errors.ts";
 import type { DomainSpec } from "../hypervisor.ts";
 import { element, render } from "./element.ts";
+import type { Element } from "./element.ts";
 import { checkSpec, domainElement } from "./frame.ts";
 import { kernelCommandLine } from "./identity.ts";
 
 const KERNEL_WORDS = ["console=hvc0", "quiet", "net.ifnames=0", "panic=-1"];
+
+/**
+ * `pv` runs on every Xen: the kernel calls the hypervisor for all that a processor's privileged instructions do. `pvh`
+ * needs VT-x or SVM with nested pages, by which the processor itself holds the guest apart.
+ */
+export type XenGuest = "pv" | "pvh";
+
+const GUEST_TYPES: Readonly<Record<XenGuest, Element>> = {
+  pv: element("type", { arch: "x86_64", machine: "xenpv" }, "linux"),
+  pvh: element("type", { arch: "x86_64", machine: "xenpvh" }, "xenpvh"),
+};
 
 /** Longest name of a Linux network interface. */
 const INTERFACE_NAME_MAX = 15;
@@ -32,8 +44,13 @@ export function xenBridgeOf(xml: string): string | undefined {
   return /<source\s[^<>]*bridge=["'](xb[^"']+)["']/.exec(xml)?.[1];
 }
 
+/** The name in the XML of a domain. */
+export function xenNameOf(xml: string): string | undefined {
+  return /<name>([a-z0-9.-]+)<\/name>/.exec(xml)?.[1];
+}
+
 /** Throws E_DOMAIN when the description is wrong. */
-export function xenXml(spec: DomainSpec): string {
+export function xenXml(spec: DomainSpec, guest: XenGuest = "pv"): string {
   checkSpec(spec);
   if (spec.disk.kind !== "qcow2") {
     throw new AgentError(
@@ -44,7 +61,7 @@ export function xenXml(spec: DomainSpec): string {
   const os = element(
     "os",
     {},
-    element("type", { arch: "x86_64", machine: "xenpv" }, "linux"),
+    GUEST_TYPES[guest],
     element("kernel", {}, spec.disk.kernel),
     element("initrd", {}, spec.disk.initramfs),
     element(

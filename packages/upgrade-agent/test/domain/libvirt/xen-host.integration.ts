@@ -9,26 +9,38 @@ const skip = process.getuid?.() === 0 ? false : "needs root";
 
 const MODULES = { host: "../../../domain/libvirt/xen-host.ts", xml: "../../../domain/xml/xen.ts" };
 
-t.test("the bridge joins the link's guest end, made twice and removed twice", { skip }, async (t) => {
+t.test("bridge and console are led to the domain's, twice, and removed twice", { skip }, async (t) => {
   const consoleLog = join(t.testdir(), "console.log");
   const spec = machineSpec("vmdom-xen", { identity: containerSpec("vmdom-xen").identity, consoleLog });
   const program = `
     import { execFileSync } from "node:child_process";
+    import { appendFileSync, readdirSync, writeFileSync } from "node:fs";
     import { xenHost } from ${JSON.stringify(new URL(MODULES.host, import.meta.url).href)};
     import { xenXml } from ${JSON.stringify(new URL(MODULES.xml, import.meta.url).href)};
     const ip = (...words) => execFileSync("ip", words, { encoding: "utf8" });
     const spec = ${JSON.stringify(spec)};
+    const consoles = "/var/log/xen/console";
     ip("link", "add", "vmdomh0", "type", "veth", "peer", "name", "vmdomg0");
     await xenHost.prepare(spec);
     await xenHost.prepare(spec);
     console.log(ip("-o", "link", "show", "master", "xbvmdomg0"));
+    // As xenconsoled does.
+    appendFileSync(consoles + "/guest-vmdom-xen.log", "guest: hello\\n");
     await xenHost.release(xenXml(spec));
     await xenHost.release(xenXml(spec));
-    console.log("left:", ip("-o", "link", "show", "type", "bridge"));
+    console.log("links left:", ip("-o", "link", "show", "type", "bridge").trim() + ".");
+    console.log("consoles left:", readdirSync(consoles).join() + ".");
+    writeFileSync(consoles + "/guest-vmdom-xen.log", "");
+    await xenHost.prepare(spec);
+    await xenHost.release(xenXml(spec));
+    console.log("of others:", readdirSync(consoles).join());
   `;
   const node = [process.execPath, "--input-type=module", "--eval", program];
-  const output = execFileSync("unshare", ["--net", ...node], { encoding: "utf8" });
+  const apart = ["--net", "--mount", "sh", "-ec", 'mount -t tmpfs tmpfs /var/log; exec "$@"', "sh"];
+  const output = execFileSync("unshare", [...apart, ...node], { encoding: "utf8" });
   t.match(output, /vmdomg0@vmdomh0/);
-  t.match(output, /left:\s*$/);
-  t.match(readFileSync(consoleLog, "utf8"), "/var/log/xen/console/guest-vmdom-xen.log");
+  t.match(output, /^links left: \.$/m);
+  t.match(output, /^consoles left: \.$/m);
+  t.match(output, /^of others: guest-vmdom-xen\.log$/m);
+  t.match(readFileSync(consoleLog, "utf8"), /XENCONSOLED_TRACE=guest[^]*\nguest: hello\n/);
 });
