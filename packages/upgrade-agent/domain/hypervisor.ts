@@ -60,6 +60,36 @@ export interface ListedDomain {
 
 export type DomainEvent = { readonly name: string; readonly state: DomainState };
 
+/** The machine that becomes a warm spare: no name that anybody knows, no identity, no link. */
+export interface SpareSpec {
+  /** As a domain's. */
+  readonly name: string;
+  readonly disk: Extract<DomainDisk, { readonly kind: "qcow2" }>;
+  readonly memoryMiB: number;
+  readonly vcpus: number;
+  readonly consoleLog: string;
+  /** Where the machine's line shall be reached; at most 107 bytes. */
+  readonly socket: string;
+}
+
+/** Saving a machine, and going on with it as other domains. */
+export interface MachineSaving {
+  /** Two machines of equal descriptions can go on from one saved state; it changes with anything that forbids it. */
+  circumstances(spec: SpareSpec): Promise<string>;
+  /**
+   * Boots it, waits for `ready`, and writes memory and devices to `file`. Nothing runs afterwards, whatever happens:
+   * not even when this process dies.
+   */
+  save(spec: SpareSpec, file: string, ready: () => Promise<void>, signal: AbortSignal): Promise<void>;
+  /** XML of the domain that goes on from a saved state, with its line at `socket`. */
+  cloneXml(spec: DomainSpec, socket: string): string;
+  /**
+   * As `create`, but from the state in `file`, whose head says `cloneXml`. The domain that is kept beyond its end is
+   * the same as after `create`.
+   */
+  restore(spec: DomainSpec, file: string, signal?: AbortSignal): Promise<void>;
+}
+
 /** All calls but `list`, `state` and `events` are idempotent. */
 export interface Hypervisor {
   readonly kind: HypervisorKind;
@@ -67,8 +97,15 @@ export interface Hypervisor {
   readonly linkKind: "tap" | "veth";
   /** What kind of disk this hypervisor boots. */
   readonly diskKind: DiskKind;
+  /** Absent where machines cannot be saved. */
+  readonly saving?: MachineSaving;
   /** Starts and keeps; when it fails nothing is left of the domain. */
   create(spec: DomainSpec, signal?: AbortSignal): Promise<void>;
+  /**
+   * Asks the domain to end by itself, by its power button or its process 1, until it has or `deadlineMs` are over.
+   * True: it runs no more. It stays defined; one that is absent is fine. Throws E_DOMAIN when it is not ours.
+   */
+  shutdown(name: string, options: { readonly deadlineMs: number }): Promise<boolean>;
   /** Stops at once and undefines. Absent domains are fine. */
   destroy(name: string): Promise<void>;
   state(name: string): Promise<DomainState>;

@@ -81,7 +81,30 @@ export interface ListedImage extends StoredImage {
   readonly newest: boolean;
 }
 
-export interface ImageStore {
+/** What a private disk was made of, and how far it is: never booted, on the way to a clone of a spare, in use. */
+export interface DiskOrigin {
+  readonly state: "fresh" | "cloning" | "used";
+  /** Of its base, and of its image where that is another. */
+  readonly digests: readonly string[];
+  readonly kind: ImageKind;
+  readonly ownKernel: boolean;
+}
+
+/** What warm spares do with disks of kind qcow2. All calls are idempotent. */
+export interface SpareDisks {
+  /** Undefined when there is no such disk. */
+  diskOrigin(name: string): Promise<DiskOrigin | undefined>;
+  /** The disk is in use from now on: about to be booted, or a clone that is complete. */
+  useDisk(name: string): Promise<void>;
+  /** The machine of this disk was saved: it is never written again. */
+  freezeDisk(name: string): Promise<void>;
+  /** Puts a fresh disk onto the frozen one of a spare; it is "cloning" until `useDisk` or `renewDisk`. */
+  stackDisk(name: string, spare: string): Promise<void>;
+  /** All that was written to it is gone, and it is fresh. */
+  renewDisk(name: string): Promise<void>;
+}
+
+export interface ImageStore extends SpareDisks {
   /** The newest base that can be booted, or undefined when none was built. */
   base(): Promise<BaseImage | undefined>;
   /** Builds the base unless one of the same digest exists. `onProgress` gets one short sentence per step. */

@@ -6,6 +6,8 @@
  *     DIRECTORY/NAME/{upper,work,root}  kind directory: an overlayfs mounted at root on the image's root
  *     DIRECTORY/NAME/{kernel,initramfs}  the release's own, where it brings them
  *     DIRECTORY/NAME/seed.iso    for a cloud image, once it is known who the domain is
+ *
+ * and what `spare-disk.ts` says.
  */
 import {
   chmod,
@@ -27,8 +29,9 @@ import { basePaths } from "./bases.ts";
 import { diskFull, run } from "./build/command.ts";
 import { idShift } from "./build/shift.ts";
 import { toolsPath } from "./build/tools.ts";
-import type { DiskImage, ImageKind, StoredImage } from "./contract.ts";
+import type { DiskImage, DiskOrigin, ImageKind, StoredImage } from "./contract.ts";
 import { cloudDiskFile } from "./import/cloud.ts";
+import { freeze, readState, stack, unstack, writeState } from "./spare-disk.ts";
 import type { Claim } from "./uses.ts";
 
 /** What disk.json says: enough to find the disk again when the newest base is another. */
@@ -93,6 +96,7 @@ export class Disks {
       await mkdir(place, { mode: 0o711 });
       await (kind === "qcow2" ? makeOverlayFile(place, image) : makeOverlayDirectory(place, image));
       if (boot !== undefined) await takeKernel(place, boot);
+      await writeState(place, "fresh");
       await writeFile(join(place, `${recordFile}.new`), JSON.stringify(record));
       await rename(join(place, `${recordFile}.new`), join(place, recordFile));
     } catch (error) {
@@ -117,6 +121,40 @@ export class Disks {
     return [
       ...new Set([record.baseDirectory, imageOf(record).directory].map((directory) => basename(directory))),
     ];
+  }
+
+  /** Undefined when it is not there or half made. */
+  async origin(name: string): Promise<DiskOrigin | undefined> {
+    const place = this.#place(name);
+    const record = await readRecord(place);
+    if (record === undefined) return undefined;
+    return {
+      state: await readState(place),
+      digests: await this.digests(name),
+      kind: imageOf(record).kind,
+      ownKernel: record.ownKernel === true,
+    };
+  }
+
+  async use(name: string): Promise<void> {
+    await writeState(this.#place(name), "used");
+  }
+
+  async freeze(name: string): Promise<void> {
+    await freeze(this.#place(name), await findUser("libvirt-qemu"));
+  }
+
+  async stack(name: string, spare: string): Promise<void> {
+    await stack(this.#place(name), this.#place(spare), await findUser("libvirt-qemu"));
+  }
+
+  async renew(name: string): Promise<void> {
+    const place = this.#place(name);
+    const record = await readRecord(place);
+    if (record?.kind !== "qcow2") return;
+    await makeOverlayFile(place, imageOf(record));
+    await unstack(place);
+    await writeState(place, "fresh");
   }
 
   /** What tells this disk from those of other nodes that share the images. */

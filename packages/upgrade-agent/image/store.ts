@@ -11,6 +11,7 @@ import { defaultRegisterTool } from "./build/recipe.ts";
 import type {
   BaseImage,
   DiskImage,
+  DiskOrigin,
   ImageStore,
   ImportRequest,
   ListedImage,
@@ -137,6 +138,26 @@ export class FileImageStore implements ImageStore {
       await this.#disks.remove(name);
       await this.#release(name, digests);
     });
+  }
+
+  diskOrigin(name: string): Promise<DiskOrigin | undefined> {
+    return this.#inTurn(name, () => this.#disks.origin(name));
+  }
+
+  useDisk(name: string): Promise<void> {
+    return this.#inTurn(name, () => this.#disks.use(name));
+  }
+
+  freezeDisk(name: string): Promise<void> {
+    return this.#inTurn(name, () => this.#disks.freeze(name));
+  }
+
+  stackDisk(name: string, spare: string): Promise<void> {
+    return this.#inTurn(name, () => this.#disks.stack(name, spare));
+  }
+
+  renewDisk(name: string): Promise<void> {
+    return this.#inTurn(name, () => this.#disks.renew(name));
   }
 
   listDisks(): Promise<readonly string[]> {

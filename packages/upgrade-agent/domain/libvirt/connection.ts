@@ -138,6 +138,11 @@ export class Connection {
     await this.#channel.call(procedures.restore, path);
   }
 
+  /** Version of the hypervisor below libvirt, counted like `libVersion`. */
+  async hypervisorVersion(): Promise<number> {
+    return Number(await this.#channel.call(procedures.version, undefined));
+  }
+
   /** Throws LibvirtError with code `noDomain` when there is none. */
   async lookupDomainByName(name: string): Promise<Domain> {
     return new Domain(this.#channel, await this.#channel.call(procedures.lookupByName, name));

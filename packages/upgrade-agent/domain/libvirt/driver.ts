@@ -10,6 +10,7 @@ import type {
   Hypervisor,
   HypervisorKind,
   ListedDomain,
+  MachineSaving,
 } from "../hypervisor.ts";
 import type { Connection, Domain } from "./connection.ts";
 import { prepareConsoleLog } from "./console-log.ts";
@@ -17,7 +18,10 @@ import type { Owner } from "./console-log.ts";
 import { domainEvents } from "./events.ts";
 import { findOurs, listOurs, stateOf, unlessAbsent } from "./listing.ts";
 import { isLibvirt, isLost, LibvirtCode, LibvirtError } from "./rpc/error.ts";
+import { LibvirtSaving } from "./saving.ts";
+import type { SavingFlavour, Start } from "./saving.ts";
 import { Session } from "./session.ts";
+import { shutDown } from "./shutdown.ts";
 
 /** One of libvirt's drivers, as far as it differs from the others. */
 export interface Flavour {
@@ -34,6 +38,8 @@ export interface Flavour {
     prepare(spec: DomainSpec): Promise<void>;
     release(xml: string): Promise<void>;
   };
+  /** How its machines are saved and restored, where they can be. */
+  readonly saving?: SavingFlavour;
   /** Removes what libvirt forgets of a domain when it is killed at the wrong moment; `others` are all that are left. */
   readonly sweep?: (name: string, others: readonly string[]) => Promise<void>;
 }
@@ -49,6 +55,7 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly kind: HypervisorKind;
   readonly linkKind: LinkKind;
   readonly diskKind: DiskKind;
+  readonly saving?: MachineSaving;
   readonly #flavour: Flavour;
   readonly #socket: string;
   readonly #session: Session;
@@ -62,6 +69,14 @@ export class LibvirtHypervisor implements Hypervisor {
     this.#flavour = flavour;
     this.#socket = socket;
     this.#session = new Session({ socket, uri: flavour.uri });
+    if (flavour.saving === undefined) return;
+    const { uri, consoleOwner } = flavour;
+    this.saving = new LibvirtSaving(flavour.saving, {
+      session: this.#session,
+      connection: { socket, uri },
+      ...(consoleOwner === undefined ? {} : { consoleOwner }),
+      start: (spec, start, signal) => this.#start(spec, start, signal),
+    });
   }
 
   /** Throws E_NO_LIBVIRT when nobody answers, E_LIBVIRT when the daemon lacks the driver. */
@@ -71,14 +86,29 @@ export class LibvirtHypervisor implements Hypervisor {
 
   async create(spec: DomainSpec, signal?: AbortSignal): Promise<void> {
     const xml = this.#flavour.xml(spec);
+    const start: Start = async (connection) =>
+      void (await connection.createDomain(xml, { autodestroy: false }));
+    await this.#start(spec, start, signal);
+  }
+
+  async #start(spec: DomainSpec, start: Start, signal?: AbortSignal): Promise<void> {
+    const xml = this.#flavour.xml(spec);
     await this.#inTurn(spec.name, async () => {
       signal?.throwIfAborted();
       await prepareConsoleLog(spec.consoleLog, await this.#flavour.consoleOwner?.());
-      await this.#session.run((connection) => this.#bringUp(connection, spec, xml));
+      await this.#session.run((connection) => this.#bringUp(connection, spec, xml, start));
       if (signal?.aborted !== true) return;
       await this.#session.run((connection) => this.#takeDown(connection, spec.name));
       signal.throwIfAborted();
     });
+  }
+
+  async shutdown(name: string, { deadlineMs }: { readonly deadlineMs: number }): Promise<boolean> {
+    let stopped = false;
+    await this.#inTurn(name, async () => {
+      stopped = await shutDown(this.#session, name, deadlineMs);
+    });
+    return stopped;
   }
 
   async destroy(name: string): Promise<void> {
@@ -116,7 +146,7 @@ export class LibvirtHypervisor implements Hypervisor {
    * Starts first and defines then, so that a domain is never seen stopped before it ran, and one that does not start
    * leaves nothing. Defining one that runs already changes nothing of it.
    */
-  async #bringUp(connection: Connection, spec: DomainSpec, xml: string): Promise<void> {
+  async #bringUp(connection: Connection, spec: DomainSpec, xml: string, start: Start): Promise<void> {
     if ((await stateOf(connection, spec.name)) === "running") {
       await connection.defineDomain(xml);
       return;
@@ -124,7 +154,7 @@ export class LibvirtHypervisor implements Hypervisor {
     await this.#takeDown(connection, spec.name);
     await this.#flavour.host?.prepare(spec);
     try {
-      await connection.createDomain(xml, { autodestroy: false });
+      await start(connection);
       await connection.defineDomain(xml);
     } catch (error) {
       // A lost connection leaves nothing to clean up with: the next try finds what there is and goes on from it.

@@ -17,8 +17,18 @@ const QEMU = {
 } as const;
 
 export const FLAVOURS: Readonly<Record<HypervisorKind, Flavour>> = {
-  kvm: { kind: "kvm", ...QEMU, xml: (spec) => machineXml("kvm", spec) },
-  qemu: { kind: "qemu", ...QEMU, xml: (spec) => machineXml("qemu", spec) },
+  kvm: {
+    kind: "kvm",
+    ...QEMU,
+    xml: (spec) => machineXml("kvm", spec),
+    saving: { xml: (spec, line) => machineXml("kvm", spec, line), dependsOnHost: true },
+  },
+  qemu: {
+    kind: "qemu",
+    ...QEMU,
+    xml: (spec) => machineXml("qemu", spec),
+    saving: { xml: (spec, line) => machineXml("qemu", spec, line), dependsOnHost: false },
+  },
   xen: { kind: "xen", uri: "xen:///system", linkKind: "veth", diskKind: "qcow2", xml: xenXml, host: xenHost },
   lxc: {
     kind: "lxc",

@@ -8,8 +8,8 @@ import type { DomainIdentity } from "../hypervisor.ts";
 /** `COMMAND_LINE_SIZE` of x86 with its closing zero; Linux cuts off silently what is longer. */
 const COMMAND_LINE_BYTES_MAX = 2047;
 
-/** Facts by their names in lower case. The key is a line with blanks, so it goes as base64. */
-function facts(identity: DomainIdentity): readonly (readonly [string, string])[] {
+/** By their names in lower case. The key is a line with blanks, so it goes as base64. */
+export function identityFacts(identity: DomainIdentity): readonly (readonly [string, string])[] {
   const { link } = identity;
   const [low, high] = link.ephemeralPorts;
   return [
@@ -38,7 +38,7 @@ function ipv6Facts({ link }: DomainIdentity): readonly (readonly [string, string
 
 /** Throws E_DOMAIN when a fact has blanks or quotes, or the line is longer than Linux reads. */
 export function kernelCommandLine(fixed: readonly string[], identity: DomainIdentity): string {
-  const words = facts(identity).map(([name, value]) => `vm.${name}=${value}`);
+  const words = identityFacts(identity).map(([name, value]) => `vm.${name}=${value}`);
   const bad = words.find((word) => /[\s"']/.test(word));
   if (bad !== undefined) {
     throw new AgentError(
@@ -55,5 +55,5 @@ export function kernelCommandLine(fixed: readonly string[], identity: DomainIden
 }
 
 export function containerEnvironment(identity: DomainIdentity): readonly (readonly [string, string])[] {
-  return facts(identity).map(([name, value]) => [`VM_${name.toUpperCase()}`, value]);
+  return identityFacts(identity).map(([name, value]) => [`VM_${name.toUpperCase()}`, value]);
 }

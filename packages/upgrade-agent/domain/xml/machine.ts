@@ -25,10 +25,20 @@ const KERNEL_WORDS = {
   kvm: ["console=ttyS0", "quiet", "net.ifnames=0", "panic=-1"],
 } as const;
 
+/**
+ * What a machine has besides that is saved as a warm spare, and each of its clones: the line on which a clone learns
+ * who it is. libvirt makes the socket, QEMU listens on it.
+ */
+export interface SpareLine {
+  readonly socket: string;
+  /** The machine that is saved: it has no identity, and a tap that libvirt makes and removes. */
+  readonly template: boolean;
+}
+
 type MachineDisk = Exclude<DomainDisk, { readonly kind: "directory" }>;
 
 /** Throws E_DOMAIN when the description is wrong. */
-export function machineXml(type: "kvm" | "qemu", spec: DomainSpec): string {
+export function machineXml(type: "kvm" | "qemu", spec: DomainSpec, line?: SpareLine): string {
   checkSpec(spec);
   if (spec.disk.kind === "directory") {
     throw new AgentError(
@@ -46,13 +56,13 @@ export function machineXml(type: "kvm" | "qemu", spec: DomainSpec): string {
   );
   const cpu = type === "kvm" ? [element("cpu", { mode: "host-passthrough" })] : [];
   const clock = element("clock", { offset: "utc" });
-  const os = bootFrom(type, spec, spec.disk);
-  const parts = [os, features, ...cpu, clock, machineDevices(spec, spec.disk), unprivileged()];
+  const os = bootFrom(type, spec, spec.disk, line);
+  const parts = [os, features, ...cpu, clock, machineDevices(spec, spec.disk, line), unprivileged()];
   return render(domainElement(type, spec, parts));
 }
 
 /** Our kernel is given to the machine; a disk of another make boots as on a real one, by its own boot loader. */
-function bootFrom(type: "kvm" | "qemu", spec: DomainSpec, disk: MachineDisk): Element {
+function bootFrom(type: "kvm" | "qemu", spec: DomainSpec, disk: MachineDisk, line?: SpareLine): Element {
   const machine = element("type", { arch: "x86_64", machine: "pc" }, "hvm");
   if (disk.kind === "bootable") return element("os", {}, machine, element("boot", { dev: "hd" }));
   const words = [...KERNEL_WORDS[type], ...(disk.kernelWords ?? [])];
@@ -62,7 +72,11 @@ function bootFrom(type: "kvm" | "qemu", spec: DomainSpec, disk: MachineDisk): El
     machine,
     element("kernel", {}, disk.kernel),
     element("initrd", {}, disk.initramfs),
-    element("cmdline", {}, kernelCommandLine(words, spec.identity)),
+    element(
+      "cmdline",
+      {},
+      line?.template === true ? [...words, "vm.spare=1"].join(" ") : kernelCommandLine(words, spec.identity),
+    ),
   );
 }
 
@@ -78,7 +92,7 @@ function seedDisk(seed: string): Element {
   );
 }
 
-function machineDevices(spec: DomainSpec, disk: MachineDisk): Element {
+function machineDevices(spec: DomainSpec, disk: MachineDisk, line?: SpareLine): Element {
   const { link } = spec.identity;
   return element(
     "devices",
@@ -98,7 +112,7 @@ function machineDevices(spec: DomainSpec, disk: MachineDisk): Element {
       { type: "ethernet" },
       element("mac", { address: link.mac }),
       // The tap is the router's, with its programs on it; libvirt shall neither make nor remove it.
-      element("target", { dev: link.interfaceName, managed: "no" }),
+      line?.template === true ? undefined : element("target", { dev: link.interfaceName, managed: "no" }),
       element("model", { type: "virtio" }),
     ),
     element(
@@ -107,8 +121,19 @@ function machineDevices(spec: DomainSpec, disk: MachineDisk): Element {
       element("source", { path: spec.consoleLog, append: "on" }),
       element("target", { port: 0 }),
     ),
+    line === undefined ? undefined : spareLine(line.socket),
     element("memballoon", { model: "none" }),
     element("rng", { model: "virtio" }, element("backend", { model: "random" }, "/dev/urandom")),
+  );
+}
+
+/** A second serial port: reading from it blocks, where a virtio port without a peer would say that it is at its end. */
+function spareLine(socket: string): Element {
+  return element(
+    "serial",
+    { type: "unix" },
+    element("source", { mode: "bind", path: socket }),
+    element("target", { port: 1 }),
   );
 }
 

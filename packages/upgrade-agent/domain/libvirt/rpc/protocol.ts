@@ -82,6 +82,7 @@ export const procedures = {
   libVersion: procedure<void, bigint>("connect_get_lib_version", 157, nothing, (reader) =>
     reader.unsignedHyper(),
   ),
+  version: procedure<void, bigint>("connect_get_version", 4, nothing, (reader) => reader.unsignedHyper()),
   listAllDomains: procedure<void, DomainRef[]>(
     "connect_list_all_domains",
     273,
