@@ -12,6 +12,7 @@ export type {
   PruneRequest,
   StoredImage,
 } from "./contract.ts";
+export { basePaths, type BasePaths } from "./bases.ts";
 export { digestPattern } from "./images.ts";
 export { INITRAMFS_BYTES_MAX, KERNEL_BYTES_MAX } from "./import/limits.ts";
 export type { ImageStoreOptions } from "./store.ts";
