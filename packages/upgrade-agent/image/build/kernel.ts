@@ -34,8 +34,10 @@ export async function makeKernel(
   await rm(scratch, { recursive: true });
 }
 
-async function initramfs(recipe: Recipe, root: string, modulesDirectory: string): Promise<Buffer> {
-  const files = await readdir(modulesDirectory, { recursive: true });
+/** What mounts the disk: a busybox of `root`, the recipe's modules out of that directory, and our init. */
+export async function initramfs(recipe: Recipe, root: string, modulesDirectory: string): Promise<Buffer> {
+  // Directories of drivers may bear a driver's name.
+  const files = (await readdir(modulesDirectory, { recursive: true })).filter((path) => path.endsWith(".ko"));
   const paths = new Map(files.map((path) => [basename(path, ".ko"), join(modulesDirectory, path)]));
   const modules = await Promise.all(
     recipe.modules.map(async ({ name }): Promise<CpioEntry> => {

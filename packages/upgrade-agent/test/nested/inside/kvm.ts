@@ -1,0 +1,62 @@
+/**
+ * Runs inside an emulated machine with SVM, by plain Node; nested-kvm.long.ts reports its assertions. What
+ * domain.integration.ts does for emulation and containers, on real KVM.
+ */
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import t from "tap";
+import { startLibvirtd } from "@version-manager/testbed/libvirt";
+import { examineHypervisors, openHypervisor, probeHypervisor } from "../../../domain/index.ts";
+import { compliance } from "../../domain/compliance.ts";
+import { inside, machines } from "../../domain/real.ts";
+
+t.setTimeout(3_000_000);
+
+const home = mkdtempSync(join(tmpdir(), "itk-"));
+chmodSync(home, 0o755);
+const daemon = await startLibvirtd({ root: join(home, "libvirt"), name: "itk" });
+t.teardown(async () => {
+  await daemon.stop();
+  rmSync(home, { recursive: true, force: true });
+});
+const { socket } = daemon;
+
+t.test("the probe", async (t) => {
+  const options = { socket, cacheDirectory: join(home, "probe"), bootTimeoutMs: 600_000 };
+  const few = await probeHypervisor({ ...options, prefer: "auto" });
+  t.match(few, { kind: "kvm", reason: /kernel of our own said hello/ }, "a few bytes of ours run on KVM");
+  const [kernel] = process.argv.slice(2);
+  if (kernel === undefined) throw new Error("usage: kvm.ts KERNEL");
+  const linux = await probeHypervisor({ ...options, kernel, prefer: "auto" });
+  t.match(
+    linux,
+    { kind: "kvm", reason: /Linux guest said hello/ },
+    "a Linux guest reaches user space on KVM",
+  );
+  t.comment(linux.reason);
+  const verdicts = await examineHypervisors(options);
+  t.match(verdicts, [
+    { kind: "kvm", works: true },
+    { kind: "xen", works: false, reason: /does not run under Xen/ },
+    { kind: "qemu", works: true },
+    { kind: "lxc", works: true },
+  ]);
+});
+
+t.test("doctor says so", async (t) => {
+  const report = inside(
+    daemon,
+    process.execPath,
+    "packages/upgrade-agent/dist/cli/main.js",
+    "doctor",
+    "--json",
+  );
+  t.comment(report);
+});
+
+t.test("machines on KVM comply", async (t) => {
+  const hypervisor = await openHypervisor({ kind: "kvm", socket });
+  t.teardown(() => hypervisor.close());
+  compliance(t, "itk", { ...machines(daemon, home, "kvm"), hypervisor });
+});
