@@ -48,6 +48,21 @@ const schema = z.strictObject({
     .default(20_480),
   /** Younger ones stay whatever they take, hours, 0…8,760. */
   imageUnusedHoursMin: z.number().int().min(0).max(8_760).default(24),
+  /**
+   * What warm spares of virtual machines may take on disk, MiB, 0…2²⁰; one takes about 90. At 0 every domain is booted.
+   * Raising it keeps spares for more sizes of domains.
+   */
+  spareMiB: z
+    .number()
+    .int()
+    .min(0)
+    .max(2 ** 20)
+    .default(512),
+  /**
+   * No spare is made for so long after a domain was started, ms, 0…86,400,000, because making one boots a machine.
+   * Lowering it makes the next start warm sooner, at the cost of whatever runs on the node meanwhile.
+   */
+  spareQuietMs: z.number().int().min(0).max(86_400_000).default(120_000),
 });
 
 export type AgentConfig = z.infer<typeof schema>;

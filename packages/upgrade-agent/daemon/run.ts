@@ -8,7 +8,7 @@ import { AgentClient } from "../api/client.ts";
 import { createJsonServer } from "../api/http.ts";
 import { createRateLimit } from "../api/rate-limit.ts";
 import { localRoutes, peerRoutes } from "../api/routes.ts";
-import { openHypervisor, probeHypervisor } from "../domain/index.ts";
+import { createSpares, openHypervisor, probeHypervisor } from "../domain/index.ts";
 import { AgentError } from "../errors.ts";
 import { createPeerMetadata } from "../fleet/peer-metadata.ts";
 import { createImageStore } from "../image/index.ts";
@@ -20,6 +20,7 @@ import { createVerifier, loadTrustedKeys } from "../trust/index.ts";
 import { Agent } from "./agent.ts";
 import type { AgentConfig } from "./config.ts";
 import { keepImages } from "./image-keeper.ts";
+import { shapesInUse } from "./spare-shapes.ts";
 
 const localLimits = { bodyBytesMax: 1024 * 1024, timeoutMs: 600_000 };
 const peerLimits = { bodyBytesMax: 128 * 1024, timeoutMs: 10_000 };
@@ -51,15 +52,19 @@ export async function runAgent(
   const hypervisor = await openHypervisor({ kind: probe.kind, socket: config.libvirtSocket });
   const swarm = await createSwarm({ host: config.serviceAddress, port: config.swarmPort });
   const images = createImageStore(config);
+  const releases = createReleaseStore({ directory: join(config.stateDirectory, "releases") });
+  const { spareMiB: budgetMiB, spareQuietMs: quietMs } = config;
+  const spares = createSpares({ hypervisor, images, budgetMiB, quietMs, log });
   const agent = new Agent({
     context: {
       config,
       journal,
       router: new RouterClient(routerSocket, { patienceMs: routerPatienceMs }),
       hypervisor,
+      spares,
       swarm,
       images,
-      releases: createReleaseStore({ directory: join(config.stateDirectory, "releases") }),
+      releases,
       proxies: createProxySupervisor({
         runDirectory: config.runDirectory,
         logDirectory: config.logDirectory,
@@ -82,6 +87,7 @@ export async function runAgent(
   );
   try {
     await listen(peer, { host: config.serviceAddress, port: config.peerApiPort });
+    await spares.open(await shapesInUse(journal, releases));
     await agent.start();
     await listen(local, { path: socketPath });
     await chmod(socketPath, 0o660);
@@ -92,6 +98,7 @@ export async function runAgent(
     local.close();
     peer.close();
     await agent.stop();
+    await spares.close();
     await swarm.close();
     await hypervisor.close();
     journal.close();

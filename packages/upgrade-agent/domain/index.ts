@@ -8,7 +8,7 @@ export type { FakeFault } from "./fake.ts";
 export { examineHypervisors, HYPERVISOR_KINDS, probeHypervisor } from "./probe.ts";
 export type { ProbeOptions, ProbeResult, Verdict } from "./probe.ts";
 export { createSpares } from "./spare/index.ts";
-export type { Spares, SparesOptions, Start } from "./spare/index.ts";
+export type { Shape, Spares, SparesOptions, Start } from "./spare/index.ts";
 
 /** Where libvirtd listens unless it was told otherwise. */
 export const LIBVIRT_SOCKET = "/run/libvirt/libvirt-sock";

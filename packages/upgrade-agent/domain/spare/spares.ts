@@ -33,8 +33,11 @@ export interface Start {
 }
 
 export interface Spares {
-  /** Takes up what an earlier process has left: whole spares are used, all else goes. Call it once, first. */
-  open(): Promise<void>;
+  /**
+   * Takes up what an earlier process has left: whole spares are used, all else goes. Call it once, first. `shapes` are
+   * wanted from now on.
+   */
+  open(shapes?: readonly Shape[]): Promise<void>;
   /** Makes sure of a spare, now. Throws when none can be made, with the reason. */
   prepare(shape: Shape, signal?: AbortSignal): Promise<void>;
   /** As `Hypervisor.create`, and as idempotent; a clone where one fits and works, else a boot. */
@@ -75,22 +78,27 @@ export class WarmSpares implements Spares {
     });
   }
 
-  async open(): Promise<void> {
-    const { hypervisor, images } = this.#options;
-    for (const name of await this.#shelf.names()) {
-      const disk = await images.findDisk(name, "qcow2");
-      if (disk !== undefined && hypervisor.saving !== undefined)
-        await hypervisor.destroy(machineName(dirname(disk.path)));
-      const spare = await this.#shelf.find(name);
-      if (spare === undefined) {
-        await this.#shelf.remove(name);
-        continue;
-      }
-      await this.#shelf.sweep(spare);
-      this.#policy.want(spare.shape, name, spare.usedAtMs);
-      this.#policy.made(name, spare.bytes);
+  async open(shapes: readonly Shape[] = []): Promise<void> {
+    for (const name of await this.#shelf.names()) await this.#takeUp(name);
+    // Wanted, but not now: an agent that starts has better things to do, and so have its domains.
+    this.#policy.started(Date.now());
+    for (const shape of shapes) {
+      const name = await this.#nameFor(shape).catch(() => undefined);
+      if (name !== undefined) this.#policy.want(shape, name, Date.now());
     }
     this.#wake();
+  }
+
+  async #takeUp(name: string): Promise<void> {
+    const { hypervisor, images } = this.#options;
+    const disk = await images.findDisk(name, "qcow2");
+    if (disk !== undefined && hypervisor.saving !== undefined)
+      await hypervisor.destroy(machineName(dirname(disk.path)));
+    const spare = await this.#shelf.find(name);
+    if (spare === undefined) return await this.#shelf.remove(name);
+    await this.#shelf.sweep(spare);
+    this.#policy.want(spare.shape, name, spare.usedAtMs);
+    this.#policy.made(name, spare.bytes);
   }
 
   async prepare(shape: Shape, signal?: AbortSignal): Promise<void> {

@@ -1,6 +1,7 @@
 /** What the work of a stage may use: everything that it touches is handed to it here. */
 import type { RouterControl } from "@version-manager/version-router";
 import type { Hypervisor } from "../../domain/hypervisor.ts";
+import type { Spares } from "../../domain/index.ts";
 import type { FleetView } from "../../fleet/view.ts";
 import type { ImageStore } from "../../image/contract.ts";
 import type { Journal } from "../../journal/journal.ts";
@@ -32,6 +33,8 @@ export interface WorkContext {
   readonly journal: Journal;
   readonly router: RouterControl;
   readonly hypervisor: Hypervisor;
+  /** Starts domains, from warm spares where it can. */
+  readonly spares: Pick<Spares, "create">;
   readonly images: ImageStore;
   readonly releases: ReleaseStore;
   readonly swarm: Swarm;

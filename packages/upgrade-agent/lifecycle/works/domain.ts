@@ -26,7 +26,7 @@ export const createDomain: Work = async (context, upgrade, signal) => {
     link,
   };
   await context.images.writeSeed(disk, identity);
-  await context.hypervisor.create(
+  const { from, why } = await context.spares.create(
     {
       name,
       identity,
@@ -37,6 +37,9 @@ export const createDomain: Work = async (context, upgrade, signal) => {
     },
     signal,
   );
+  const how =
+    from === "spare" ? "cloned from a warm spare" : `booted, not cloned: ${why ?? "no reason given"}`;
+  context.note(upgrade, "domain", how);
 };
 
 export const awaitBoot: Work = async (context, upgrade, signal) => {
