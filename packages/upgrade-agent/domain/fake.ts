@@ -16,7 +16,7 @@ import type {
 import { checkSpec } from "./xml/frame.ts";
 
 /** Calls that can be made to fail. */
-export type FakeFault = "create" | "destroy" | "list";
+export type FakeFault = "create" | "shutdown" | "destroy" | "list";
 
 export class FakeHypervisor implements Hypervisor {
   readonly kind = "qemu";
@@ -24,6 +24,7 @@ export class FakeHypervisor implements Hypervisor {
   readonly diskKind: DiskKind = "qcow2";
   readonly #domains = new Map<string, { readonly spec: DomainSpec; state: ListedDomain["state"] }>();
   readonly #foreign = new Set<string>();
+  readonly #deaf = new Set<string>();
   readonly #faults = new Map<FakeFault, Error[]>();
   readonly #changes = new EventEmitter();
 
@@ -36,6 +37,11 @@ export class FakeHypervisor implements Hypervisor {
   crash(name: string): void {
     const domain = this.#domains.get(name);
     if (domain?.state === "running") this.#change(name, (domain.state = "stopped"));
+  }
+
+  /** The domain does not listen when it is asked to shut down. */
+  deafen(name: string): void {
+    this.#deaf.add(name);
   }
 
   /** A domain that somebody else made has this name from now on. */
@@ -60,6 +66,15 @@ export class FakeHypervisor implements Hypervisor {
       this.#domains.set(spec.name, { spec, state: "running" });
       this.#change(spec.name, "running");
     });
+  }
+
+  async shutdown(name: string, _options: { readonly deadlineMs: number }): Promise<boolean> {
+    let stopped = true;
+    await this.#step("shutdown", name, () => {
+      if (this.#deaf.has(name)) stopped = this.#domains.get(name)?.state !== "running";
+      else this.crash(name);
+    });
+    return stopped;
   }
 
   async destroy(name: string): Promise<void> {
