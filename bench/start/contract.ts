@@ -20,7 +20,13 @@ export type Passage = Readonly<Record<Mark, number>>;
 
 export type Answer =
   | { readonly ok: true; readonly kind: "disks"; readonly allMs: number }
-  | { readonly ok: true; readonly kind: "domains"; readonly passages: readonly Passage[] }
+  | {
+      readonly ok: true;
+      readonly kind: "domains";
+      readonly passages: readonly Passage[];
+      /** Of domains that should have been clones of a spare and were booted: why. */
+      readonly cold: readonly string[];
+    }
   /** Before the first work: what it takes to read the figures. */
   | { readonly ok: true; readonly kind: "ready"; readonly imageBytes: number }
   | { readonly ok: false; readonly message: string };

@@ -1,15 +1,19 @@
 /** Domains on the node, many at once, each made in the way asked for and gone again when its figures are taken. */
 import { join } from "node:path";
 import type { DomainLink, RouterControl } from "@version-manager/version-router";
-import { generateDomainKey, openHypervisor, openSession } from "@version-manager/upgrade-agent";
-import type { DomainDisk, Hypervisor, ImageStore } from "@version-manager/upgrade-agent";
+import { createSpares, generateDomainKey, openHypervisor, openSession } from "@version-manager/upgrade-agent";
+import type { DomainDisk, DomainSpec, Hypervisor, ImageStore, Spares } from "@version-manager/upgrade-agent";
 import type { Mark, Passage, Way } from "./contract.ts";
 import { copyDisk, removeCopy } from "./copy.ts";
 import type { CopySource } from "./copy.ts";
 import { APP_DIRECTORY, awaitAnswer, START_COMMAND } from "./service.ts";
 
 const SERVICE = "start";
-const MEMORY_MIB = 128;
+/** Of every domain; a spare fits one that has the same. */
+const SHAPE = { memoryMiB: 128, vcpus: 1 } as const;
+const SPARES_BUDGET_MIB = 512;
+/** Nothing is made in the background while something is measured, ms: longer than any bench. */
+const QUIET_MS = 24 * 60 * 60 * 1000;
 /** An emulated machine among twelve on two processors takes a minute. */
 const SSH_DEADLINE_MS = 300_000;
 
@@ -29,23 +33,40 @@ interface Subject {
   readonly version: number;
 }
 
+export interface Lives {
+  readonly passages: readonly Passage[];
+  /** Of domains that should have been clones of a spare and were booted: why. */
+  readonly cold: readonly string[];
+}
+
 export class Ground {
   readonly #options: GroundOptions;
   readonly #hypervisors: Hypervisors;
+  readonly #spares: Spares;
   readonly #key = generateDomainKey();
   #made = 0;
 
   private constructor(options: GroundOptions, hypervisors: Hypervisors) {
+    const { images } = options;
     this.#options = options;
     this.#hypervisors = hypervisors;
+    this.#spares = createSpares({
+      hypervisor: hypervisors.qemu,
+      images,
+      budgetMiB: SPARES_BUDGET_MIB,
+      quietMs: QUIET_MS,
+    });
   }
 
   static async open(options: GroundOptions): Promise<Ground> {
     const [qemu, lxc] = [await openHypervisor({ kind: "qemu" }), await openHypervisor({ kind: "lxc" })];
-    return new Ground(options, { qemu, lxc });
+    const ground = new Ground(options, { qemu, lxc });
+    await ground.#spares.open();
+    return ground;
   }
 
   async close(): Promise<void> {
+    await this.#spares.close();
     for (const hypervisor of Object.values(this.#hypervisors)) await hypervisor.close();
   }
 
@@ -59,14 +80,18 @@ export class Ground {
   }
 
   /** When each of so many domains, begun at once, passed each mark. */
-  async makeDomains(way: Way, count: number): Promise<readonly Passage[]> {
+  async makeDomains(way: Way, count: number): Promise<Lives> {
+    // The one before may have been spoilt, or another base may be the newest.
+    if (way === "spare") await this.#spares.prepare(SHAPE);
+    const cold: string[] = [];
     return await this.#among(count, way, async (subjects) => {
       const from = performance.now();
-      return await settleAll(subjects.map((subject) => this.#live(way, subject, from)));
+      const passages = await settleAll(subjects.map((subject) => this.#live(way, subject, from, cold)));
+      return { passages, cold };
     });
   }
 
-  async #live(way: Way, subject: Subject, from: number): Promise<Passage> {
+  async #live(way: Way, subject: Subject, from: number, cold: string[]): Promise<Passage> {
     const passed: Partial<Record<Mark, number>> = {};
     const note = (mark: Mark): void => void (passed[mark] = performance.now() - from);
     const disk = await this.#makeDisk(way, subject);
@@ -75,7 +100,8 @@ export class Ground {
     const kind = this.#hypervisorOf(way).linkKind;
     const link = await this.#options.router.attachDomain({ service: SERVICE, version, kind });
     note("link");
-    await this.#create(way, subject, disk, link);
+    const why = await this.#create(way, specOf(subject, disk, link, this.#key.publicKey));
+    if (why !== undefined) cold.push(why);
     note("running");
     const session = await openSession({
       address: link.managementAddress,
@@ -98,16 +124,11 @@ export class Ground {
     return passed as Passage;
   }
 
-  async #create(way: Way, { name, version }: Subject, disk: DomainDisk, link: DomainLink): Promise<void> {
-    const authorizedKey = this.#key.publicKey;
-    await this.#hypervisorOf(way).create({
-      name,
-      identity: { hostname: name, service: SERVICE, version, authorizedKey, link },
-      disk,
-      memoryMiB: MEMORY_MIB,
-      vcpus: 1,
-      consoleLog: join("/var/log/version-manager", `${name}.console.log`),
-    });
+  /** Answers why it was booted although it should have been a clone. */
+  async #create(way: Way, spec: DomainSpec): Promise<string | undefined> {
+    if (way === "spare") return (await this.#spares.create(spec)).why;
+    await this.#hypervisorOf(way).create(spec);
+    return undefined;
   }
 
   #hypervisorOf(way: Way): Hypervisor {
@@ -139,6 +160,21 @@ export class Ground {
     await this.#options.images.removeDisk(name);
     if (way === "copy") await removeCopy(this.#options.directory, name);
   }
+}
+
+function specOf(
+  { name, version }: Subject,
+  disk: DomainDisk,
+  link: DomainLink,
+  authorizedKey: string,
+): DomainSpec {
+  return {
+    name,
+    identity: { hostname: name, service: SERVICE, version, authorizedKey, link },
+    disk,
+    ...SHAPE,
+    consoleLog: join("/var/log/version-manager", `${name}.console.log`),
+  };
 }
 
 /** Unlike Promise.all it waits for all of them also when one fails, so that none goes on behind a clean-up. */

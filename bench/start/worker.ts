@@ -28,7 +28,7 @@ function say(answer: Answer): void {
 async function perform(ground: Ground, { kind, way, count }: Work): Promise<Answer> {
   try {
     if (kind === "disks") return { ok: true, kind, allMs: await ground.makeDisks(way, count) };
-    return { ok: true, kind, passages: await ground.makeDomains(way, count) };
+    return { ok: true, kind, ...(await ground.makeDomains(way, count)) };
   } catch (error) {
     return { ok: false, message: error instanceof Error ? error.message : String(error) };
   }

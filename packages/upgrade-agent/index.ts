@@ -4,6 +4,8 @@ export { AgentClient } from "./api/client.ts";
 export { AgentError } from "./errors.ts";
 export type { AgentErrorCode } from "./errors.ts";
 export { openHypervisor } from "./domain/index.ts";
+export { createSpares } from "./domain/spare/index.ts";
+export type { Spares } from "./domain/spare/index.ts";
 export type { DomainDisk, DomainSpec, Hypervisor } from "./domain/hypervisor.ts";
 export type { NodeDigest, VersionDigest } from "./fleet/view.ts";
 export { fleetScreen } from "./cli/screen/timeline.ts";

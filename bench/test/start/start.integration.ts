@@ -57,7 +57,7 @@ function run(): void {
       const row: Row | undefined = result.rows.find((candidate) => candidate.measure === measure);
       return row?.values[way]?.median ?? Number.NaN;
     };
-    for (const way of ["copy", "overlay", "lxc"]) {
+    for (const way of ["copy", "overlay", "spare", "lxc"]) {
       const whole = medianOf("service answers, 1 at once", way);
       t.ok(medianOf("disk alone, 1 at once", way) > 0, `${way} has a disk`);
       t.ok(
