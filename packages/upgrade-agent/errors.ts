@@ -34,6 +34,7 @@ export type AgentErrorCode =
   | "E_RELEASE_ALTERED"
   | "E_RELEASE_UNSIGNED"
   | "E_RETIRE_TOO_EARLY"
+  | "E_SERVICE_FAILED"
   | "E_SIGNATURE"
   | "E_SSH"
   | "E_TORRENT_MISMATCH"

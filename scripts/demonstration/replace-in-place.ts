@@ -29,8 +29,9 @@ async function main([service = "", versionText = "", tarball = ""]: readonly str
     return output;
   };
   // The running service has the environment that its successor needs.
-  const environment = "export $(tr '\\0' '\\n' </proc/$(cat /run/app.pid)/environ | grep '^VM_') ;";
-  await run(`${environment} export -p | grep VM_ >/run/app.env; kill $(cat /run/app.pid); rm -rf /opt/app`);
+  const environment = "export $(tr '\\0' '\\n' </proc/$(cat /run/kv.pid)/environ | grep '^VM_') ;";
+  const stop = "/var/lib/version-manager/vm-supervise stop";
+  await run(`${environment} export -p | grep VM_ >/run/app.env; ${stop}; rm -rf /opt/app`);
   await session.copyIn(tarball, "/opt/app", {});
   await run(
     ". /run/app.env; cd /opt/app; { setsid node index.js >>/var/log/app.log 2>&1 </dev/null & } ; true",

@@ -1,7 +1,7 @@
 /** Speaks to an agent: to our own over the unix socket, to others over their peer API. Answers are bounded. */
 import { request } from "node:http";
 import { AgentError, type AgentErrorCode } from "../errors.ts";
-import type { OutputLine } from "../journal/journal.ts";
+import type { LoggedLine } from "../journal/said.ts";
 import type { Envelope } from "../release/contract.ts";
 import type {
   AgentApi,
@@ -116,8 +116,8 @@ export class AgentClient implements AgentApi {
     return fetchJson(this.#endpoint, "/v1/fleet");
   }
 
-  logs(service: string, version: number): Promise<OutputLine[]> {
-    return fetchJson(this.#endpoint, `/v1/logs/${encodeURIComponent(service)}/${version}`);
+  logs(service: string, version: number, after = 0): Promise<LoggedLine[]> {
+    return fetchJson(this.#endpoint, `/v1/logs/${encodeURIComponent(service)}/${version}?after=${after}`);
   }
 
   seed(body: SeedRequest): Promise<VersionStatus> {

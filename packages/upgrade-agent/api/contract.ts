@@ -3,8 +3,10 @@ import type { CompareGate, ComparisonReport } from "@version-manager/app-proxy/c
 import type { ClientPath, RouterStatus } from "@version-manager/version-router";
 import type { HypervisorKind } from "../domain/hypervisor.ts";
 import type { KnownNode, NodeDigest, VersionDigest } from "../fleet/view.ts";
-import type { OutputLine, ProxyEventEntry } from "../journal/journal.ts";
+import type { ProxyEventEntry } from "../journal/journal.ts";
+import type { LoggedLine } from "../journal/said.ts";
 import type { Envelope } from "../release/contract.ts";
+import type { ServiceState } from "../service/state.ts";
 
 /** A version as this node knows it. */
 export interface VersionStatus extends VersionDigest {
@@ -12,6 +14,10 @@ export interface VersionStatus extends VersionDigest {
   /** What told this node of the version, and who. */
   readonly learnedBy: "seed" | "mark" | "exchange";
   readonly source: string;
+  /** Absent before its supervisor has told of it. */
+  readonly process?: ServiceState;
+  /** By how much the domain's clock is ahead of the node's at least, ms. Absent while nobody has looked. */
+  readonly clockOffsetMs?: number;
 }
 
 export interface NodeStatus {
@@ -53,7 +59,8 @@ export interface SeedRequest {
 export interface AgentApi {
   status(): Promise<NodeStatus>;
   fleet(): Promise<FleetStatus>;
-  logs(service: string, version: number): Promise<readonly OutputLine[]>;
+  /** Those that came after the line of this id; without it all that are kept. */
+  logs(service: string, version: number, after?: number): Promise<readonly LoggedLine[]>;
   /** Throws E_SIGNATURE, E_RELEASE_UNSIGNED, E_RELEASE_ALTERED, E_VERSION_NOT_NEWER. Seeding again is fine. */
   seed(request: SeedRequest): Promise<VersionStatus>;
   /** Throws E_NO_VERSION when no version of the service serves clients here, E_PROXY. */

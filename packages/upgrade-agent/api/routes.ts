@@ -8,6 +8,7 @@ import type { SeedRequest } from "./contract.ts";
 import type { Call, Routes } from "./http.ts";
 
 const versionNumber = z.coerce.number().int().min(1).max(0x0fff_ffff);
+const lineId = z.coerce.number().int().min(0);
 const envelope = z.object({ signed: z.record(z.string(), z.unknown()), signatures: z.array(z.unknown()) });
 const seed = z.strictObject({ file: z.string().startsWith("/"), envelope });
 
@@ -15,7 +16,8 @@ export function localRoutes(agent: Agent): Routes {
   return {
     "GET /v1/status": () => agent.status(),
     "GET /v1/fleet": () => agent.fleet(),
-    "GET /v1/logs/:service/:version": (call) => agent.logs(...versionOf(call)),
+    "GET /v1/logs/:service/:version": (call) =>
+      agent.logs(...versionOf(call), parse(lineId, call.query.get("after") ?? 0)),
     "GET /v1/compare/:service": (call) => agent.compare(call.parameters["service"] ?? ""),
     "POST /v1/readmit/:service/:version": (call) => agent.readmit(...versionOf(call)),
     "POST /v1/seed": (call) => agent.seed(parse(seed, call.body) as unknown as SeedRequest),

@@ -11,7 +11,7 @@ import type {
 } from "../api/contract.ts";
 import { ProxyWatch } from "../events/proxy-watch.ts";
 import { addresses6, type NodeDigest } from "../fleet/view.ts";
-import type { OutputLine } from "../journal/journal.ts";
+import type { LoggedLine } from "../journal/said.ts";
 import type { Hint } from "../lifecycle/discovery.ts";
 import type { Upgrade } from "../lifecycle/machine.ts";
 import { Runner } from "../lifecycle/runner.ts";
@@ -27,6 +27,7 @@ import { nodeDigest, versionStatus } from "./digest.ts";
 import { News } from "./news.ts";
 import { Retirements } from "./retirement.ts";
 import { policyOf, RouterSync } from "./router-sync.ts";
+import { Services } from "./services.ts";
 
 /** All that the agent cannot make itself; `main.ts` supplies the real things. */
 export interface AgentOptions {
@@ -42,6 +43,8 @@ export interface AgentOptions {
 
 const syncEveryMs = 1_000;
 const proxyEventsShown = 20;
+/** Of the lines in one answer; with JSON around them they stay below what clients read. */
+const logCharactersMax = 4 * 1024 * 1024;
 
 export class Agent implements AgentApi {
   readonly #options: AgentOptions;
@@ -50,6 +53,7 @@ export class Agent implements AgentApi {
   readonly #news: News;
   readonly #retirements: Retirements;
   readonly #sync: RouterSync;
+  readonly #services: Services;
   readonly #proxyWatch: ProxyWatch;
   readonly #gate: CompareGateOptions;
   readonly #progress = new Map<string, Progress>();
@@ -68,7 +72,7 @@ export class Agent implements AgentApi {
       reportProgress: (upgrade, progress) => this.#progress.set(keyOf(upgrade), progress),
       note: ({ service, version }, source, text) => {
         options.log(`${service} ${version}: ${source}: ${text.trimEnd().split("\n").at(-1) ?? ""}`);
-        context.journal.addOutput(service, version, { atMs: now(), source, text });
+        context.journal.said.add(service, version, { atMs: now(), source, text });
       },
     };
     this.#runner = new Runner({
@@ -87,6 +91,13 @@ export class Agent implements AgentApi {
       router: options.router,
       policyOf: async (upgrade) => policyOf(await manifestOf(this.#context, upgrade)),
       log: (message) => options.log(message),
+    });
+    this.#services = new Services({
+      context: this.#context,
+      runner: this.#runner,
+      now,
+      log: options.log,
+      signal: this.#stopped.signal,
     });
     this.#gate = { ...context, manifestOf: (version) => manifestOf(this.#context, version) };
     this.#proxyWatch = new ProxyWatch({
@@ -117,6 +128,7 @@ export class Agent implements AgentApi {
     await this.#seedAgain();
     await this.#findProxies();
     this.#runner.start();
+    this.#services.start();
     this.#news.start();
     this.#syncTimer = setInterval(() => void this.#syncRouter(), syncEveryMs);
     void this.#watchDomains();
@@ -126,6 +138,7 @@ export class Agent implements AgentApi {
     clearInterval(this.#syncTimer);
     this.#stopped.abort();
     this.#news.stop();
+    await this.#services.stop();
     await this.#runner.stop();
   }
 
@@ -149,9 +162,9 @@ export class Agent implements AgentApi {
     return { nodes: [this.#digest(), ...this.#news.view.values()] };
   }
 
-  async logs(service: string, version: number): Promise<readonly OutputLine[]> {
+  async logs(service: string, version: number, after?: number): Promise<readonly LoggedLine[]> {
     this.#mustKnow(service, version);
-    return this.#context.journal.outputs(service, version);
+    return this.#context.journal.said.lines(service, version, { after, charactersMax: logCharactersMax });
   }
 
   async seed({ file, envelope }: SeedRequest): Promise<VersionStatus> {
@@ -181,7 +194,8 @@ export class Agent implements AgentApi {
 
   async readmit(service: string, version: number): Promise<VersionStatus> {
     const upgrade = this.#mustKnow(service, version);
-    if (await this.#proxyWatch.readmit(service, version)) return this.#statusOf(upgrade);
+    const restarted = await this.#services.startAgain(upgrade);
+    if ((await this.#proxyWatch.readmit(service, version)) || restarted) return this.#statusOf(upgrade);
     throw new AgentError("E_NOT_QUARANTINED", `${service} ${version} is not kept out by the proxy here.`);
   }
 
@@ -245,7 +259,9 @@ export class Agent implements AgentApi {
 
   #statusOf(upgrade: Upgrade): VersionStatus {
     const labelOf = (service: string, version: number) => this.#labels.get(keyOf({ service, version }));
-    return versionStatus(this.#context.journal, upgrade, labelOf, (row) => this.#progress.get(keyOf(row)));
+    const { journal } = this.#context;
+    const status = versionStatus(journal, upgrade, labelOf, (row) => this.#progress.get(keyOf(row)));
+    return { ...status, ...this.#services.statusOf(upgrade) };
   }
 
   #changed(upgrade: Upgrade): void {
@@ -275,6 +291,7 @@ export class Agent implements AgentApi {
 
   #syncRouter(): Promise<void> {
     const others = otherNodes(this.#context);
+    this.#services.follow(this.#context.journal.upgrades());
     this.#proxyWatch.follow(this.#context.journal.upgrades().map(({ service }) => service));
     this.#context.swarm.setAllowedPeers(others);
     const managed = [...others, ...addresses6(this.#news.view)];

@@ -7,18 +7,12 @@ import { DatabaseSync } from "node:sqlite";
 import type { Upgrade } from "../lifecycle/machine.ts";
 import type { Stage } from "../lifecycle/stages.ts";
 import type { Envelope } from "../release/contract.ts";
+import { SaidLog } from "./said.ts";
 import { migrations } from "./schema.ts";
 
 export interface StageEntry {
   readonly stage: Stage;
   readonly enteredAtMs: number;
-}
-
-export interface OutputLine {
-  readonly atMs: number;
-  /** `agent`, `hook install`, … */
-  readonly source: string;
-  readonly text: string;
 }
 
 /** What a proxy process said of a version. */
@@ -44,15 +38,12 @@ export interface QuarantineEntry {
 /** Events of proxies kept per service. */
 const proxyEventsMax = 500;
 
-/** Output kept per version; older entries are forgotten. */
-const outputEntriesMax = 500;
-/** Characters kept of one entry. */
-const outputTextMax = 16_384;
-
 type Row = Record<string, string | number | null>;
 
 export class Journal {
   readonly #database: DatabaseSync;
+  /** What was said of and by every version. */
+  readonly said: SaidLog;
 
   /** Opens or creates the file, readable by root alone because it holds the keys of domains. */
   constructor(file: string) {
@@ -60,6 +51,7 @@ export class Journal {
     if (file !== ":memory:") chmodSync(file, 0o600);
     this.#database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;");
     this.#migrate();
+    this.said = new SaidLog(this.#database);
   }
 
   #migrate(): void {
@@ -131,7 +123,15 @@ export class Journal {
 
   /** Removes every trace of a version. */
   forget(service: string, version: number): void {
-    for (const table of ["upgrade", "stage_entry", "output", "domain_key", "proxy_event", "quarantine"]) {
+    for (const table of [
+      "upgrade",
+      "stage_entry",
+      "output",
+      "domain_key",
+      "proxy_event",
+      "quarantine",
+      "service_state",
+    ]) {
       this.#run(`DELETE FROM ${table} WHERE service = ? AND version = ?`, service, version);
     }
   }
@@ -142,39 +142,6 @@ export class Journal {
       service,
       version,
     ).map((row) => ({ stage: row["stage"] as Stage, enteredAtMs: Number(row["entered_at_ms"]) }));
-  }
-
-  addOutput(service: string, version: number, line: OutputLine): void {
-    const text = line.text.slice(-outputTextMax);
-    this.#run(
-      "INSERT INTO output (service, version, at_ms, source, text) VALUES (?, ?, ?, ?, ?)",
-      service,
-      version,
-      line.atMs,
-      line.source,
-      text,
-    );
-    this.#run(
-      `DELETE FROM output WHERE service = ? AND version = ? AND id NOT IN
-       (SELECT id FROM output WHERE service = ? AND version = ? ORDER BY id DESC LIMIT ?)`,
-      service,
-      version,
-      service,
-      version,
-      outputEntriesMax,
-    );
-  }
-
-  outputs(service: string, version: number): OutputLine[] {
-    return this.#all(
-      "SELECT at_ms, source, text FROM output WHERE service = ? AND version = ? ORDER BY id",
-      service,
-      version,
-    ).map((row) => ({
-      atMs: Number(row["at_ms"]),
-      source: String(row["source"]),
-      text: String(row["text"]),
-    }));
   }
 
   /** The SSH key of a domain: the stored one, or the one that `generate` makes, stored before it is returned. */

@@ -72,4 +72,16 @@ export const migrations: readonly string[] = [
     PRIMARY KEY (service, version)
   ) STRICT;
   `,
+  `
+  CREATE TABLE service_state (
+    service     TEXT NOT NULL,
+    version     INTEGER NOT NULL,
+    last_number INTEGER NOT NULL,
+    state       TEXT,
+    since_ms    INTEGER NOT NULL,
+    restarts    INTEGER NOT NULL,
+    last_exit   TEXT,
+    PRIMARY KEY (service, version)
+  ) STRICT;
+  `,
 ];

@@ -34,6 +34,10 @@ export type LifecycleEvent =
   | { readonly type: "failed"; readonly fault: Fault; readonly permanent: boolean }
   | { readonly type: "tick" }
   | { readonly type: "domain-lost" }
+  /** It ended more often than its policy allows. */
+  | { readonly type: "service-failed"; readonly fault: Fault }
+  /** It was started again after that. */
+  | { readonly type: "service-started" }
   | { readonly type: "retire" }
   | { readonly type: "retry" }
   | { readonly type: "cleaned" };
@@ -75,6 +79,10 @@ export function step(upgrade: Upgrade, event: LifecycleEvent, now: number): Step
       return ticked(upgrade, now);
     case "domain-lost":
       return domainLost(upgrade, now);
+    case "service-failed":
+      return serviceFailed(upgrade, event.fault, now);
+    case "service-started":
+      return serviceStarted(upgrade);
     case "retire":
       return upgrade.stage === "running" ? enter(upgrade, "draining", now) : stay(upgrade);
     case "retry":
@@ -147,6 +155,22 @@ function domainLost(upgrade: Upgrade, now: number): Step {
   if (![...rebuilt, ...later].includes(upgrade.stage)) return stay(upgrade);
   const again = enter(upgrade, "creating-domain", now);
   return { upgrade: again.upgrade, effects: [{ type: "cancel" }, ...again.effects] };
+}
+
+/**
+ * Before it runs, a version whose service gives up is thrown away. One that runs is kept, with the fault: it may have
+ * state that nobody else has, and what to do about it is for people to say.
+ */
+function serviceFailed(upgrade: Upgrade, fault: Fault, now: number): Step {
+  if (upgrade.stage === "running") return stay({ ...upgrade, fault });
+  const started: readonly Stage[] = ["starting", "healthy", "attached", "migrating", "caught-up"];
+  return started.includes(upgrade.stage) ? fail(upgrade, fault, now) : stay(upgrade);
+}
+
+function serviceStarted(upgrade: Upgrade): Step {
+  if (upgrade.stage !== "running" || upgrade.fault?.code !== "E_SERVICE_FAILED") return stay(upgrade);
+  const { fault: _mended, ...rest } = upgrade;
+  return stay(rest);
 }
 
 function restart(upgrade: Upgrade, now: number): Step {

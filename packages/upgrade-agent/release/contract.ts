@@ -49,7 +49,7 @@ export interface Manifest {
   readonly unmanagedPeers?: ServicePolicy["unmanagedPeers"];
   readonly hooks: {
     readonly install?: Hook;
-    /** Started in the background, its output kept in `/var/log/app.log` of the domain. */
+    /** Runs in the background, supervised: what it says goes to the agent's journal. */
     readonly start: Hook;
     /** Exits 0 when the service answers. Polled. */
     readonly health: Hook;
@@ -57,8 +57,19 @@ export interface Manifest {
     readonly drain?: Hook;
     /** Copies state out of the old version. Gets VM_OLD_ADDRESS, VM_OLD_VERSION. */
     readonly migrate?: Hook;
+    /** Asks the service to end; absent: SIGTERM to its process group. */
     readonly stop?: Hook;
   };
+  /** When the service is started again after it ended. Absent, or in part: `restartPolicyOf` in `../service/policy.ts`. */
+  readonly restart?: {
+    readonly policy?: "no" | "on-failure" | "always";
+    readonly delayMs?: number;
+    readonly delayMaxMs?: number;
+    readonly windowMs?: number;
+    readonly restartsMax?: number;
+  };
+  /** How long the service may take to stop before it is killed, ms. Absent: `stopTimeoutOf` in `../service/policy.ts`. */
+  readonly stopTimeoutMs?: number;
   readonly health: { readonly intervalMs: number; readonly successes: number; readonly deadlineMs: number };
   readonly drain: { readonly timeoutMs: number; readonly onTimeout: "reset" | "fail" };
   /** Module of the release that the proxy process loads while two versions run; path inside the tarball. */

@@ -71,9 +71,31 @@ const hooks = z.strictObject({
   drain: hook.exactOptional(),
   /** Copies state out of the old version. */
   migrate: hook.exactOptional(),
-  /** Before the domain is stopped. */
+  /** Asks the service to end, before the domain is stopped. Default: SIGTERM to its process group. */
   stop: hook.exactOptional(),
 });
+
+/** Nothing is filled in here: what a key has signed holds only what was written. `../service/policy.ts` has the defaults. */
+const restart = z.preprocess(
+  (value) => (typeof value === "string" ? { policy: value } : value),
+  z
+    .strictObject({
+      /** Whether a service that ended is started again. Default `on-failure`: unless it ended with 0. */
+      policy: z.enum(["no", "on-failure", "always"]).exactOptional(),
+      /** Milliseconds before a restart, twice as many for each that still counts; 10…600,000, default 1,000. */
+      delayMs: integer(10, 600_000).exactOptional(),
+      /** Milliseconds that they grow to at most; 10…3,600,000, default 30,000, or `delayMs` when that is longer. */
+      delayMaxMs: integer(10, 3_600_000).exactOptional(),
+      /** Milliseconds for which a restart counts; 1,000…86,400,000, default 300,000. */
+      windowMs: integer(1_000, 86_400_000).exactOptional(),
+      /** Restarts that may count at a time; one more end, and the service has failed. 0…100, default 5. */
+      restartsMax: integer(0, 100).exactOptional(),
+    })
+    .refine(
+      ({ delayMs = 1_000, delayMaxMs = delayMs }) => delayMs <= delayMaxMs,
+      "delayMaxMs is shorter than delayMs",
+    ),
+);
 
 const health = z
   .strictObject({
@@ -141,6 +163,9 @@ const manifest: z.ZodType<Manifest> = z.strictObject({
   /** What passes between a peer port and a node without Version Manager: nothing, or unmarked traffic. Default `deny`. */
   unmanagedPeers: z.enum(["allow", "deny"]).exactOptional(),
   hooks,
+  restart: restart.exactOptional(),
+  /** Milliseconds for the service to stop before it is killed; 100…600,000. Default: the stop hook's timeout, or 10,000. */
+  stopTimeoutMs: integer(100, 600_000).exactOptional(),
   health: health.prefault({}),
   drain: drain.prefault({}),
   /** Needed when the service has client ports and clients are to see one service while two versions run. */

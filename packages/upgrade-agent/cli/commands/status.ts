@@ -1,5 +1,6 @@
 /** `vm-upgrade status`: this node and what it knows of the fleet, once. */
 import type { CommandModule } from "yargs";
+import type { VersionStatus } from "../../api/contract.ts";
 import { fleetScreen } from "../screen/timeline.ts";
 import { styleFor } from "../screen/style.ts";
 import { agentAt, agentOptions, print } from "../options.ts";
@@ -37,9 +38,30 @@ export const statusCommand: CommandModule<object, Options> = {
                 ) + `see to its data, then 'vm-upgrade readmit ${service} ${version}'`,
               ],
         ),
+        ...node.versions.flatMap((version) => warningsOf(version)).map((warning) => style.red(warning)),
         "",
         ...fleetScreen(fleet.nodes, { now: Date.now(), columns: process.stdout.columns ?? 110, style }),
       ];
     });
   },
 };
+
+/** Seconds by which a clock may be off before people are told. */
+const clockWarningS = 1;
+
+function warningsOf({ service, version, stage, process, clockOffsetMs = 0 }: VersionStatus): string[] {
+  const name = `${service} ${version}`;
+  const failed =
+    stage === "running" && process?.state === "failed"
+      ? [
+          `${name}: its service gave up after ${process.restarts} restarts (it ${process.lastExit ?? "ended"}); ` +
+            `see 'vm-upgrade logs ${name}', then 'vm-upgrade readmit ${name}'`,
+        ]
+      : [];
+  const offS = clockOffsetMs / 1000;
+  const clock =
+    Math.abs(offS) > clockWarningS
+      ? [`${name}: the domain's clock is ${Math.abs(offS).toFixed(1)} s ${offS > 0 ? "ahead" : "behind"}`]
+      : [];
+  return [...failed, ...clock];
+}

@@ -6,7 +6,6 @@ import type { Upgrade } from "../machine.ts";
 import { otherNodes, type WorkContext } from "./context.ts";
 
 export const appDirectory = "/opt/app";
-export const appLog = "/var/log/app.log";
 
 /** The environment of every hook, see release/contract.ts. */
 export function hookEnvironment(context: WorkContext, manifest: Manifest): Record<string, string> {

@@ -6,12 +6,13 @@ import type { WorkContext } from "./context.ts";
 /** The whole stage has its deadline in the table; this one only ends a session that can never be. */
 const sessionDeadlineMs = 900_000;
 
-/** An SSH session to the domain over its management address, closed when `use` ends. */
+/** An SSH session to the domain over its management address, closed when `use` ends. It must answer by the deadline. */
 export async function withSession<T>(
   context: WorkContext,
   upgrade: Pick<Upgrade, "service" | "version">,
   signal: AbortSignal,
   use: (session: Session) => Promise<T>,
+  deadlineMs: number = sessionDeadlineMs,
 ): Promise<T> {
   const { service, version } = upgrade;
   const link = await linkOf(context, service, version);
@@ -19,7 +20,7 @@ export async function withSession<T>(
   const session = await openSession({
     address: link.managementAddress,
     privateKey: key.privateKey,
-    deadlineMs: sessionDeadlineMs,
+    deadlineMs,
     signal,
   });
   try {

@@ -4,63 +4,46 @@ import type { Manifest } from "../../release/contract.ts";
 import type { Session } from "../../remote/index.ts";
 import type { Upgrade } from "../machine.ts";
 import { type Work, type WorkContext } from "./context.ts";
+import { startService } from "../../service/control.ts";
+import { bringSupervisor } from "../../service/program.ts";
 import { withSession } from "./session.ts";
-import { appDirectory, appLog, hookEnvironment, mustRunHook, runHook } from "./hooks.ts";
+import { appDirectory, hookEnvironment, mustRunHook, runHook } from "./hooks.ts";
 
 export const copySoftware: Work = async (context, upgrade, signal) => {
   const { tarball } = await context.releases.metadata(upgrade.service, upgrade.version);
   await withSession(context, upgrade, signal, (session) => session.copyIn(tarball, appDirectory, { signal }));
 };
 
+/** The ports come first: no hook, and no health check, ever finds the service with ports that lead nowhere. */
 export const configure: Work = async (context, upgrade, signal) => {
   const manifest = await manifestOf(context, upgrade);
   await context.router.registerPorts(upgrade, manifest.ports);
   const hook = manifest.hooks.install;
-  if (hook === undefined) return;
   const environment = hookEnvironment(context, manifest);
-  await withSession(context, upgrade, signal, (session) =>
-    mustRunHook(context, upgrade, session, { name: "install", hook, environment, signal }),
-  );
+  await withSession(context, upgrade, signal, async (session) => {
+    await bringSupervisor(session, signal);
+    if (hook !== undefined)
+      await mustRunHook(context, upgrade, session, { name: "install", hook, environment, signal });
+  });
 };
 
 /** "It booted" is not enough: the release's own health check has to succeed several times in a row. */
 export const startAndAwaitHealth: Work = async (context, upgrade, signal) => {
   const manifest = await manifestOf(context, upgrade);
+  const environment = hookEnvironment(context, manifest);
   await withSession(context, upgrade, signal, async (session) => {
-    await startService(context, manifest, session, signal);
-    try {
-      await awaitHealth(context, manifest, session, signal);
-    } finally {
-      const { output } = await session.exec(`tail -c 4000 ${appLog}`, { timeoutMs: 20_000, signal });
-      context.note(upgrade, "app", output);
-    }
+    await startService(session, { manifest, directory: appDirectory, environment, signal });
+    await awaitHealth(context, manifest, session, signal);
   });
 };
 
-/**
- * Starts the service in a session of its own, so that it outlives the SSH session. A service that an earlier attempt
- * started is left alone.
- */
-async function startService(
-  context: WorkContext,
-  manifest: Manifest,
-  session: Session,
-  signal: AbortSignal,
-): Promise<void> {
-  const quoted = manifest.hooks.start.command.replaceAll("'", `'\\''`);
-  const command = [
-    `cd ${appDirectory}`,
-    `{ [ -f /run/app.pid ] && kill -0 "$(cat /run/app.pid)" 2>/dev/null && exit 0; true; }`,
-    `{ setsid /bin/sh -c 'echo $$ >/run/app.pid; ${quoted}' >>${appLog} 2>&1 </dev/null & }`,
-  ].join(" && ");
+/** A service that has failed, by an operator's word; whether it is healthy shows by itself. */
+export async function startAgain(context: WorkContext, upgrade: Upgrade, signal: AbortSignal): Promise<void> {
+  const manifest = await manifestOf(context, upgrade);
   const environment = hookEnvironment(context, manifest);
-  const { exitCode, output } = await session.exec(command, {
-    env: environment,
-    timeoutMs: manifest.hooks.start.timeoutMs,
-    signal,
-  });
-  if (exitCode !== 0)
-    throw new AgentError("E_HOOK_FAILED", `The start hook ended with ${exitCode}: ${output}`);
+  await withSession(context, upgrade, signal, (session) =>
+    startService(session, { manifest, directory: appDirectory, environment, signal }),
+  );
 }
 
 async function awaitHealth(

@@ -2,14 +2,16 @@
  * vm-supervise: keeps one service running inside a domain, whatever the domain is made of. The agent brings it over SSH;
  * it needs nothing but a kernel and /bin/sh, and outlives the agent and the SSH server.
  *
- *   vm-supervise start  [options] -- COMMAND   starts the service in the background, unless it is supervised already
+ *   vm-supervise start  [options]              starts the service in the background, unless it is supervised already;
+ *                                              standard input holds its command and, if there is one, the command that
+ *                                              stops it, each with a NUL at its end
  *   vm-supervise stop                          ends it in order; returns when it has ended
  *   vm-supervise follow NUMBER                 prints the log after that line and goes on; see log.h
  *   vm-supervise clock  [MILLISECONDS]         prints the time, milliseconds since 1970; or sets it forward (or back)
  *   vm-supervise decide [options]              reads "MILLISECONDS STATUS" of ends, prints what follows of each
  *
  * Options: --restart no|on-failure|always, --delay-ms, --delay-max-ms, --window-ms, --restarts-max, --stop-ms,
- * --stop COMMAND, --directory DIRECTORY of the commands. VM_SUPERVISE_LOG is the directory of the log; else
+ * --directory DIRECTORY of the commands. VM_SUPERVISE_LOG is the directory of the log; else
  * /var/log/version-manager. Exit status: 0 done, 1 it failed, 2 wrong usage.
  */
 #define _GNU_SOURCE
@@ -17,6 +19,9 @@
 
 #include "follow.h"
 #include "supervise.h"
+
+/* Bytes of both commands: twice what a manifest may hold, in the longest characters. */
+#define COMMANDS_BYTES_MAX (64 * 1024 + 2)
 
 /* A process that holds this file's lock is the supervisor. */
 #define LOCK_FILE "supervisor.lock"
@@ -48,11 +53,10 @@ static const struct option options[] = {
     {"restart", required_argument, NULL, 'r'},     {"delay-ms", required_argument, NULL, 'd'},
     {"delay-max-ms", required_argument, NULL, 'D'}, {"window-ms", required_argument, NULL, 'w'},
     {"restarts-max", required_argument, NULL, 'n'}, {"stop-ms", required_argument, NULL, 't'},
-    {"stop", required_argument, NULL, 's'},         {"directory", required_argument, NULL, 'c'},
-    {NULL, 0, NULL, 0},
+    {"directory", required_argument, NULL, 'c'},    {NULL, 0, NULL, 0},
 };
 
-/* Returns 0, or −1 when an option is wrong; `optind` is then behind the options. */
+/* Returns 0, or −1 when an option is wrong. */
 static int read_plan(struct plan *plan, int count, char **words) {
   *plan = (struct plan){.policy = {RESTART_ON_FAILURE, 1000, 30000, 300000, 5}, .directory = "/", .stop_ms = 10000};
   for (int option; (option = getopt_long(count, words, "+", options, NULL)) != -1;) {
@@ -69,12 +73,23 @@ static int read_plan(struct plan *plan, int count, char **words) {
       case 'w': plan->policy.window_ms = number; break;
       case 'n': plan->policy.restarts_max = (int)number; break;
       case 't': plan->stop_ms = number; break;
-      case 's': plan->stop_command = optarg; break;
       case 'c': plan->directory = optarg; break;
       default: return -1;
     }
   }
   return plan->policy.restarts_max >= 0 && plan->policy.restarts_max <= RESTARTS_MOST ? 0 : -1;
+}
+
+/* Commands come this way because dropbear takes no longer command lines than one of them. Returns 0, or −1. */
+static int read_commands(struct plan *plan) {
+  static char text[COMMANDS_BYTES_MAX];
+  size_t length = 0;
+  for (ssize_t got; (got = read(STDIN_FILENO, text + length, sizeof text - length)) > 0;) length += (size_t)got;
+  if (length == 0 || text[length - 1] != 0) return -1;
+  plan->command = text;
+  size_t first = strlen(text) + 1;
+  if (first < length) plan->stop_command = text + first;
+  return 0;
 }
 
 /* Nothing of whoever starts it stays open, so that an SSH session ends when it should. */
@@ -160,8 +175,7 @@ int main(int count, char **words) {
   if (strcmp(what, "start") == 0 || strcmp(what, "decide") == 0) {
     if (read_plan(&plan, count - 1, words + 1) < 0) return usage("an option is wrong");
     if (*what == 'd') return show_decisions(&plan.policy);
-    if (optind + 1 >= count) return usage("there is no command");
-    plan.command = words[optind + 1];
+    if (read_commands(&plan) < 0) return usage("standard input holds no command with a NUL at its end");
   }
   int directory = open_directory();
   if (directory < 0) return fail("the directory of the log");

@@ -121,3 +121,29 @@ t.test("any sequence of events keeps to the table", async () => {
     }),
   );
 });
+
+t.test("a service that gives up before its version runs has it thrown away", async (t) => {
+  const gaveUp: LifecycleEvent = {
+    type: "service-failed",
+    fault: { code: "E_SERVICE_FAILED", message: "it ended" },
+  };
+  for (const stage of ["starting", "healthy", "attached", "migrating", "caught-up"] as const) {
+    const { upgrade, effects } = step(started(at(stage)), gaveUp, 5);
+    t.match(upgrade, { stage: "failed", fault: gaveUp.fault }, stage);
+    t.same(effects, [{ type: "cancel" }, { type: "clean-up" }], stage);
+  }
+  for (const stage of ["creating-domain", "draining", "retired", "failed"] as const)
+    t.same(step(at(stage), gaveUp, 5), { upgrade: at(stage), effects: [] }, stage);
+});
+
+t.test("one that runs is kept with the fault, until its service was started again", async (t) => {
+  const gaveUp: LifecycleEvent = {
+    type: "service-failed",
+    fault: { code: "E_SERVICE_FAILED", message: "it ended" },
+  };
+  const sick = step(at("running"), gaveUp, 5);
+  t.same(sick, { upgrade: { ...at("running"), fault: gaveUp.fault }, effects: [] });
+  t.same(step(sick.upgrade, { type: "service-started" }, 6).upgrade, at("running"));
+  const other = { ...at("downloading"), fault };
+  t.same(step(other, { type: "service-started" }, 6).upgrade, other, "other faults are not its concern");
+});

@@ -54,6 +54,25 @@ t.test("peers without Version Manager are allowed or denied, in these words", as
   t.same(pathsOf({ ...manifestSource, unmanagedPeers: true }), ["unmanagedPeers"]);
 });
 
+t.test("a restart policy is a word or an object, and only what is said is signed", async (t) => {
+  t.same(checkManifest({ ...manifestSource, restart: "always" }).restart, { policy: "always" });
+  const restart = { policy: "on-failure", delayMs: 500, delayMaxMs: 5_000, windowMs: 60_000, restartsMax: 3 };
+  const parsed = checkManifest({ ...manifestSource, restart, stopTimeoutMs: 2_000 });
+  t.same(parsed.restart, restart);
+  t.equal(canonicalJson(checkManifest(parsed)), canonicalJson(parsed));
+  t.notOk("restart" in checkManifest(manifestSource));
+  t.notOk("stopTimeoutMs" in checkManifest(manifestSource));
+  t.same(pathsOf({ ...manifestSource, restart: "sometimes", stopTimeoutMs: 1 }), [
+    "restart.policy",
+    "stopTimeoutMs",
+  ]);
+  t.same(pathsOf({ ...manifestSource, restart: { delayMs: 9_000, delayMaxMs: 8_000 } }), ["restart"]);
+  t.same(pathsOf({ ...manifestSource, restart: { restartsMax: 101, tries: 1 } }), [
+    "restart.restartsMax",
+    "restart.tries",
+  ]);
+});
+
 t.test("what is parsed once is parsed to the same again, so that it can be signed", async (t) => {
   const parsed = checkManifest({ ...manifestSource, proxy: { module: "proxy/index.js" } });
   t.equal(canonicalJson(checkManifest(parsed)), canonicalJson(parsed));
