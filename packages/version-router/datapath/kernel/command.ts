@@ -25,6 +25,27 @@ export function run(command: string, args: readonly string[], input?: string): P
   });
 }
 
+/**
+ * Several commands of `ip` or `tc` by one process, because starting it takes most of their time. Words must not contain
+ * quotes or ends of lines. Throws RouterError E_KERNEL that names the first that fails; those after it are not done.
+ */
+export async function runBatch(tool: "ip" | "tc", commands: readonly (readonly string[])[]): Promise<void> {
+  const lines = commands.map((words) =>
+    words.map((word) => (/\s/.test(word) ? `"${word}"` : word)).join(" "),
+  );
+  try {
+    await run(tool, ["-batch", "-"], `${lines.join("\n")}\n`);
+  } catch (error) {
+    const { message } = error as Error;
+    const failed = lines[Number(/Command failed -:(\d+)/.exec(message)?.[1]) - 1];
+    throw new RouterError(
+      "E_KERNEL",
+      failed === undefined ? message : `${tool} ${failed}: ${message}`,
+      error,
+    );
+  }
+}
+
 /** True when the command succeeds. */
 export async function succeeds(command: string, args: readonly string[]): Promise<boolean> {
   try {

@@ -3,7 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import { RouterError } from "../../errors.ts";
 import { GATEWAY } from "./addresses.ts";
-import { run, succeeds } from "./command.ts";
+import { run, runBatch, succeeds } from "./command.ts";
 import type { LinkKind } from "../../control/contract.ts";
 
 /** Our filter's place among others on an interface. */
@@ -98,7 +98,7 @@ export async function createLink(plan: LinkPlan): Promise<number> {
     ...routes6(plan),
   ];
   try {
-    for (const step of steps) await run("ip", step);
+    await runBatch("ip", steps);
     const link = await findLink(name);
     if (link === undefined)
       throw new RouterError("E_KERNEL", `The interface ${name} vanished; attach it again.`);
@@ -116,7 +116,7 @@ function neighbour({ guestMac, name }: LinkPlan, address: string): readonly stri
 function routes6(plan: LinkPlan): readonly (readonly string[])[] {
   const { name, managementAddress6: address } = plan;
   if (address === undefined) return [];
-  return [neighbour(plan, address), ["-6", "route", "replace", `${address}/128`, "dev", name]];
+  return [neighbour(plan, address), ["route", "replace", `${address}/128`, "dev", name]];
 }
 
 export async function deleteLink(name: string): Promise<void> {
@@ -127,11 +127,20 @@ export async function deleteLink(name: string): Promise<void> {
   throw new RouterError("E_KERNEL", `The interface ${name} cannot be deleted; see "ip link show ${name}".`);
 }
 
-/** Attaches a pinned program, in place of an earlier one without a gap. */
-export async function attachProgram(name: string, hook: "ingress" | "egress", pin: string): Promise<void> {
-  if (!(await hasClsact(name))) await run("tc", ["qdisc", "add", "dev", name, "clsact"]);
-  const place = ["dev", name, hook, "pref", PREFERENCE, "protocol", "all", "handle", "1"];
-  await run("tc", ["filter", "replace", ...place, "bpf", "direct-action", "object-pinned", pin]);
+/** A pinned program and where it goes. */
+export interface Attachment {
+  readonly hook: "ingress" | "egress";
+  readonly pin: string;
+}
+
+/** Attaches pinned programs, in place of earlier ones without a gap. */
+export async function attachPrograms(name: string, attachments: readonly Attachment[]): Promise<void> {
+  const filters = attachments.map(({ hook, pin }) => {
+    const place = ["dev", name, hook, "pref", PREFERENCE, "protocol", "all", "handle", "1"];
+    return ["filter", "replace", ...place, "bpf", "direct-action", "object-pinned", pin];
+  });
+  const qdisc = (await hasClsact(name)) ? [] : [["qdisc", "add", "dev", name, "clsact"]];
+  await runBatch("tc", [...qdisc, ...filters]);
 }
 
 /** Takes our program off, and the qdisc when nobody else uses it. */

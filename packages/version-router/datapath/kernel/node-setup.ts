@@ -41,7 +41,7 @@ export async function setUpNode(
     pad: undefined,
   });
   await addNat(config.uplink, address6 !== NO_ADDRESS);
-  await links.attachProgram(config.uplink, "ingress", pins.program("uplink_ingress"));
+  await links.attachPrograms(config.uplink, [{ hook: "ingress", pin: pins.program("uplink_ingress") }]);
   for (const [slot, entry] of occupants(maps)) {
     const name = hostInterface(slot);
     if ((await links.findLink(name))?.ifindex === entry.ifindex) await attachToTap(name, pins);
@@ -74,8 +74,10 @@ async function restoreIpv6(uplink: string, before: Config): Promise<void> {
 
 /** Attaches the programs of a domain's interface. */
 export async function attachToTap(name: string, pins: Pins): Promise<void> {
-  await links.attachProgram(name, "egress", pins.program("tap_egress"));
-  await links.attachProgram(name, "ingress", pins.program("tap_ingress"));
+  await links.attachPrograms(name, [
+    { hook: "egress", pin: pins.program("tap_egress") },
+    { hook: "ingress", pin: pins.program("tap_ingress") },
+  ]);
 }
 
 /** Removes all of it, and every domain's interface. `maps` is undefined when there are none (any more). */
