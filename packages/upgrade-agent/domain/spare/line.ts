@@ -65,6 +65,8 @@ async function talk<T>(
   either.addEventListener("abort", stop, { once: true });
   try {
     socket = await reach(path, either);
+    // It may have come while there was no socket yet that could be destroyed.
+    either.throwIfAborted();
     return await use(wordsOf(socket), socket);
   } catch (error) {
     signal.throwIfAborted();
@@ -98,15 +100,20 @@ async function reach(path: string, signal: AbortSignal): Promise<Socket> {
   }
 }
 
+/** Ends where the guest does, whatever the socket says of it. */
 async function* wordsOf(socket: Socket): AsyncGenerator<string, undefined> {
   let pending = "";
-  for await (const chunk of socket as AsyncIterable<Buffer>) {
-    pending += chunk.toString("latin1");
-    for (let end = pending.indexOf("\n"); end !== -1; end = pending.indexOf("\n")) {
-      yield pending.slice(0, end).replace(/\r$/, "");
-      pending = pending.slice(end + 1);
+  try {
+    for await (const chunk of socket as AsyncIterable<Buffer>) {
+      pending += chunk.toString("latin1");
+      for (let end = pending.indexOf("\n"); end !== -1; end = pending.indexOf("\n")) {
+        yield pending.slice(0, end);
+        pending = pending.slice(end + 1);
+      }
+      if (pending.length > WORD_BYTES_MAX) return undefined;
     }
-    if (pending.length > WORD_BYTES_MAX) break;
+  } catch {
+    // Nothing more is to come, and that is all that there is to know.
   }
   return undefined;
 }

@@ -164,7 +164,10 @@ export class WarmSpares implements Spares {
     this.#policy.want(shape, name, Date.now());
     if (origin.state === "used") return "its disk was booted before";
     const spare = await this.#shelf.find(name);
-    if (spare === undefined) return "no spare of its shape is ready";
+    if (spare === undefined) {
+      void this.#inTurn(() => this.#forgetBroken(name)).catch(() => undefined);
+      return "no spare of its shape is ready";
+    }
     const unfit = await this.#unfit(spare, spec.disk);
     if (unfit === undefined) return spare;
     this.#retire(spare);
@@ -207,14 +210,28 @@ export class WarmSpares implements Spares {
   /** One that failed is not tried again, and another is made after a while. */
   #retire(spare: Spare): void {
     this.#policy.failed(spare.name, Date.now());
-    void this.#inTurn(() => this.#drop(spare.name));
+    void this.#inTurn(() => this.#drop(spare.name)).catch((error: unknown) =>
+      this.#log((error as Error).message),
+    );
+  }
+
+  /** One of which a part is gone is not held any more, and so made again. */
+  async #forgetBroken(name: string): Promise<void> {
+    if ((await this.#shelf.find(name)) === undefined) await this.#drop(name);
+  }
+
+  /** When no clone is on the way from this spare. */
+  async #settled(name: string): Promise<void> {
+    const clones: Iterable<Promise<unknown>> = this.#clones.get(name) ?? [];
+    await Promise.allSettled(clones);
   }
 
   async #drop(name: string): Promise<void> {
-    await Promise.allSettled([...(this.#clones.get(name) ?? [])]);
+    await this.#settled(name);
+    const wasThere = (await this.#shelf.names()).includes(name);
     await this.#shelf.remove(name);
     this.#policy.dropped(name);
-    this.#log(`${name} is removed`);
+    if (wasThere) this.#log(`${name} is removed`);
   }
 
   async #make(shape: Shape, name: string, signal?: AbortSignal): Promise<void> {
@@ -223,7 +240,7 @@ export class WarmSpares implements Spares {
     const either = signal === undefined ? stopped : AbortSignal.any([stopped, signal]);
     this.#policy.making(name);
     try {
-      await Promise.allSettled([...(this.#clones.get(name) ?? [])]);
+      await this.#settled(name);
       const options = { hypervisor, images, shelf: this.#shelf, saving: this.#saving() };
       const made = await makeSpare(options, name, shape, either);
       this.#policy.made(name, made.bytes);
