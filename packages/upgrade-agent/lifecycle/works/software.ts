@@ -7,7 +7,8 @@ import { type Work, type WorkContext } from "./context.ts";
 import { startService } from "../../service/control.ts";
 import { bringSupervisor } from "../../service/program.ts";
 import { withSession } from "./session.ts";
-import { appDirectory, hookEnvironment, mustRunHook, runHook } from "./hooks.ts";
+import { type HealthAnswer, untilHealthy } from "./health.ts";
+import { appDirectory, type HookCall, hookEnvironment, mustRunHook, runHook } from "./hooks.ts";
 
 export const copySoftware: Work = async (context, upgrade, signal) => {
   const { tarball } = await context.releases.metadata(upgrade.service, upgrade.version);
@@ -52,21 +53,25 @@ async function awaitHealth(
   session: Session,
   signal: AbortSignal,
 ): Promise<void> {
-  const { intervalMs, successes, deadlineMs } = manifest.health;
   const environment = hookEnvironment(context, manifest);
-  const call = { name: "health", hook: manifest.hooks.health, environment, signal };
-  const attemptsMax = Math.ceil(deadlineMs / intervalMs);
-  let inARow = 0;
-  let last = "";
-  for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
-    const { exitCode, output } = await runHook(session, call);
-    inARow = exitCode === 0 ? inARow + 1 : 0;
-    if (inARow >= successes) return;
-    last = output.trim().slice(-300);
-    await context.sleep(intervalMs, signal);
-  }
-  const message = `${manifest.service} ${manifest.version} was not healthy within ${deadlineMs / 1000} s: ${last}`;
+  const { health: hook } = manifest.hooks;
+  const check = (): Promise<HealthAnswer> =>
+    checkHealth(session, { name: "health", hook, environment, signal });
+  const last = await untilHealthy(manifest.health, check, (ms) => context.sleep(ms, signal));
+  if (last === undefined) return;
+  const { service, version, health } = manifest;
+  const message = `${service} ${version} was not healthy within ${health.deadlineMs / 1000} s: ${last}`;
   throw new AgentError("E_HOOK_FAILED", message);
+}
+
+async function checkHealth(session: Session, call: HookCall): Promise<HealthAnswer> {
+  try {
+    const { exitCode, output } = await runHook(session, call);
+    return { healthy: exitCode === 0, said: output.trim().slice(-300), spentMs: 0 };
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.code !== "E_DEADLINE") throw error;
+    return { healthy: false, said: error.message, spentMs: call.hook.timeoutMs };
+  }
 }
 
 export async function manifestOf(
