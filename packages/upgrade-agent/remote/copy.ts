@@ -50,16 +50,22 @@ export async function copyIn(
 /**
  * Receives beside the directory, compares, unpacks beside it too, and only then puts it in the old one's place. The
  * tarball is on the disk for a moment because nothing may be unpacked before it is compared.
+ *
+ * In an emulated machine starting a program takes 20 to 30 ms, most of it for finding its libraries. So there are few,
+ * and where busybox is, its shell runs them itself; but for `tar`, of which busybox' own knows less.
  */
-function receiveCommand(directory: string, sha256: string): string {
+export function receiveCommand(directory: string, sha256: string): string {
   const target = quoteWord(directory.replace(/\/+$/, ""));
-  return [
-    `set -e; d=${target}; i=$d.incoming; rm -rf "$i"; mkdir -p "$i/root"; trap 'rm -rf "$i"' EXIT`,
+  const script = [
+    `set -e; d=${target}; i=$d.incoming; [ ! -e "$i" ] || rm -rf "$i"; mkdir -p "$i/root"`,
+    `trap 'rm -rf "$i"' EXIT`,
     `cat >"$i/archive"; sum=$(sha256sum <"$i/archive")`,
     `[ "\${sum%% *}" = ${sha256} ] || exit ${alteredStatus}`,
-    `tar -xzf "$i/archive" -C "$i/root" --no-same-owner`,
-    `rm -rf "$d"; mv "$i/root" "$d"`,
+    `for tar in /usr/bin/tar /bin/tar tar; do [ ! -x "$tar" ] || break; done`,
+    `"$tar" -xzf "$i/archive" -C "$i/root" --no-same-owner`,
+    `[ ! -e "$d" ] || rm -rf "$d"; mv "$i/root" "$d"`,
   ].join("\n");
+  return `exec $(command -v busybox) sh -c ${quoteWord(script)}`;
 }
 
 function countBytes(report: (bytes: number) => void): Transform {

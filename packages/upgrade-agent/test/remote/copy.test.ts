@@ -1,8 +1,19 @@
 /** Copying a tarball over SSH, against a server on loopback. */
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import * as tar from "tar";
 import t from "tap";
+import { receiveCommand } from "../../remote/copy.ts";
 import { generateDomainKey, openSession } from "../../remote/index.ts";
 import { startServer } from "./server.ts";
 
@@ -37,6 +48,35 @@ t.test("another tarball takes the place of the first, whole", async (t) => {
   await session.copyIn(next, target);
   t.same(readdirSync(target), ["version.json"]);
   t.equal(readFileSync(join(target, "version.json"), "utf8"), "{ }");
+});
+
+/** A search path with these programs of this machine and no others. */
+function pathOf(name: string, ...programs: readonly string[]): string {
+  const path = join(directory, name);
+  mkdirSync(path);
+  for (const program of programs) {
+    const found = ["/usr/bin", "/bin"].map((at) => join(at, program)).find((file) => existsSync(file));
+    if (found !== undefined) symlinkSync(found, join(path, program));
+  }
+  return path;
+}
+
+t.test("with busybox in the domain, and without", async (t) => {
+  const plain = ["sh", "rm", "mkdir", "cat", "sha256sum", "tar", "gzip", "mv"];
+  for (const [name, programs] of [
+    ["without", plain],
+    ["with", existsSync("/bin/busybox") ? ["busybox", "gzip"] : [...plain, "busybox"]],
+  ] as const) {
+    const place = join(directory, `by path ${name}`);
+    const input = readFileSync(tarball);
+    const command = receiveCommand(place, createHash("sha256").update(input).digest("hex"));
+    const options = { input, env: { PATH: pathOf(name, ...programs) } };
+    for (const again of [false, true]) {
+      execFileSync("/bin/sh", ["-c", command], options);
+      t.same(readdirSync(place).toSorted(), ["bin", "version.json"], `${name} busybox, again: ${again}`);
+      t.notOk(existsSync(`${place}.incoming`));
+    }
+  }
 });
 
 t.test("what is no tarball leaves the directory as it was, and nothing beside it", async (t) => {
