@@ -8,6 +8,7 @@ import { AgentClient } from "../api/client.ts";
 import { createJsonServer } from "../api/http.ts";
 import { createRateLimit } from "../api/rate-limit.ts";
 import { localRoutes, peerRoutes } from "../api/routes.ts";
+import type { Hypervisor } from "../domain/hypervisor.ts";
 import { createSpares, openHypervisor, probeHypervisor } from "../domain/index.ts";
 import { AgentError } from "../errors.ts";
 import { createPeerMetadata } from "../fleet/peer-metadata.ts";
@@ -43,13 +44,7 @@ export async function runAgent(
   await refuseSecondAgent(socketPath);
   const journal = new Journal(join(config.stateDirectory, "journal.db"));
   const routerSocket = join(config.runDirectory, "router.sock");
-  const probe = await probeHypervisor({
-    prefer: config.hypervisor,
-    socket: config.libvirtSocket,
-    cacheDirectory: config.stateDirectory,
-  });
-  log(`hypervisor ${probe.kind}: ${probe.reason}`);
-  const hypervisor = await openHypervisor({ kind: probe.kind, socket: config.libvirtSocket });
+  const hypervisor = await chooseHypervisor(config, log);
   const swarm = await createSwarm({ host: config.serviceAddress, port: config.swarmPort });
   const images = createImageStore(config);
   const releases = createReleaseStore({ directory: join(config.stateDirectory, "releases") });
@@ -103,6 +98,14 @@ export async function runAgent(
     await hypervisor.close();
     journal.close();
   }
+}
+
+/** The wanted one, or the best that works here. */
+async function chooseHypervisor(config: AgentConfig, log: (line: string) => void): Promise<Hypervisor> {
+  const { hypervisor: prefer, libvirtSocket: socket, stateDirectory: cacheDirectory } = config;
+  const { kind, reason } = await probeHypervisor({ prefer, socket, cacheDirectory });
+  log(`hypervisor ${kind}: ${reason}`);
+  return openHypervisor({ kind, socket });
 }
 
 /** A socket that nobody answers on is what a killed agent left. */

@@ -4,6 +4,7 @@
  */
 import { execFile } from "node:child_process";
 import {
+  cpSync,
   existsSync,
   openSync,
   readdirSync,
@@ -176,14 +177,15 @@ function corrupt(file: string): void {
 t.test("warm spares", { skip }, async (t) => {
   const ground = await prepareGround(t);
   const { images, inside } = ground;
-  const whole = async (): Promise<void> => {
+  /** The spare as it was made: nothing in it says where it lies. */
+  const kept = join(ground.home, "kept");
+  let place = "";
+  const whole = (): void => cpSync(kept, place, { recursive: true, preserveTimestamps: true });
+
+  await t.test("a spare is private, and nothing runs for it", async (t) => {
     const spares = await openSpares(ground);
     await spares.prepare(SIZE);
     await spares.close();
-  };
-
-  await t.test("a spare is private, and nothing runs for it", async (t) => {
-    await whole();
     t.same(await ground.hypervisor.list(), []);
     t.equal(inside("ip -o link show type tun | wc -l"), "0", "its tap is gone");
     for (const [file, mode] of [
@@ -194,6 +196,8 @@ t.test("warm spares", { skip }, async (t) => {
       t.equal(bits & 0o777, mode, file);
       t.equal(uid, 0);
     }
+    place = directoryOf(ground);
+    cpSync(place, kept, { recursive: true, preserveTimestamps: true });
   });
 
   await t.test("two clones share nothing that must be one's own", async (t) => {
@@ -209,13 +213,13 @@ t.test("warm spares", { skip }, async (t) => {
   });
 
   await t.test("a saved state that QEMU does not take", async (t) => {
-    await whole();
+    whole();
     corrupt(join(directoryOf(ground), "memory.save"));
     await bootsInstead(t, ground, await openSpares(ground), /a clone failed/);
   });
 
   await t.test("a spare that was made under other circumstances", async (t) => {
-    await whole();
+    whole();
     const record = join(directoryOf(ground), "spare.json");
     writeFileSync(
       record,
@@ -226,7 +230,7 @@ t.test("warm spares", { skip }, async (t) => {
   });
 
   await t.test("a spare whose disk is missing, and a clone that was given up or cut off", async (t) => {
-    await whole();
+    whole();
     const spares = await openSpares(ground);
     const spec = await ground.spec(3);
     const controller = new AbortController();

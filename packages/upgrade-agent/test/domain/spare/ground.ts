@@ -25,10 +25,10 @@ export interface Ground {
   readonly hypervisor: Hypervisor;
   readonly images: ImageStore;
   /** Runs where libvirtd runs. */
-  inside(script: string): string;
+  readonly inside: (script: string) => string;
   /** Each with a link and a fresh disk of its own. */
-  spec(index: number): Promise<DomainSpec>;
-  session(spec: DomainSpec): Promise<Session>;
+  readonly spec: (index: number) => Promise<DomainSpec>;
+  readonly session: (spec: DomainSpec) => Promise<Session>;
 }
 
 export async function prepareGround(t: Test): Promise<Ground> {
