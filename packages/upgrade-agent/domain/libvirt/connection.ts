@@ -28,6 +28,11 @@ export interface ConnectionOptions {
 /** `virDomainState` */
 const RUNNING_STATES: ReadonlySet<number> = new Set([1, 2, 4]);
 
+export interface ShutdownOptions {
+  /** SIGTERM to process 1. Left to itself, libvirt's lxc driver looks for a pipe that we do not have, and is content. */
+  readonly bySignal?: boolean;
+}
+
 export class Domain {
   readonly #channel: Channel;
   readonly #ref: DomainRef;
@@ -47,8 +52,8 @@ export class Domain {
   }
 
   /** Asks the guest to stop, by its power button or its process 1; it may take its time, or never do it. */
-  async shutdown(): Promise<void> {
-    await this.#channel.call(procedures.shutdown, this.#ref);
+  async shutdown({ bySignal = false }: ShutdownOptions = {}): Promise<void> {
+    await this.#channel.call(procedures.shutdown, { domain: this.#ref, bySignal });
   }
 
   /** Writes the memory and state of the running domain to a file on libvirtd's host, and stops it. */

@@ -12,7 +12,7 @@ import type {
   ListedDomain,
   MachineSaving,
 } from "../hypervisor.ts";
-import type { Connection, Domain } from "./connection.ts";
+import type { Connection, Domain, ShutdownOptions } from "./connection.ts";
 import { prepareConsoleLog } from "./console-log.ts";
 import type { Owner } from "./console-log.ts";
 import { domainEvents } from "./events.ts";
@@ -38,6 +38,8 @@ export interface Flavour {
     prepare(spec: DomainSpec): Promise<void>;
     release(xml: string): Promise<void>;
   };
+  /** How its domains are asked to end; otherwise as libvirt likes. */
+  readonly shutdown?: ShutdownOptions;
   /** How its machines are saved and restored, where they can be. */
   readonly saving?: SavingFlavour;
   /** Removes what libvirt forgets of a domain when it is killed at the wrong moment; `others` are all that are left. */
@@ -106,7 +108,7 @@ export class LibvirtHypervisor implements Hypervisor {
   async shutdown(name: string, { deadlineMs }: { readonly deadlineMs: number }): Promise<boolean> {
     let stopped = false;
     await this.#inTurn(name, async () => {
-      stopped = await shutDown(this.#session, name, deadlineMs);
+      stopped = await shutDown(this.#session, name, { deadlineMs, ...this.#flavour.shutdown });
     });
     return stopped;
   }

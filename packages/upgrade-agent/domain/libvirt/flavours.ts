@@ -37,6 +37,7 @@ export const FLAVOURS: Readonly<Record<HypervisorKind, Flavour>> = {
     diskKind: "directory",
     xml: containerXml,
     consoleOwner: () => Promise.resolve({ uid: idShift, gid: idShift }),
+    shutdown: { bySignal: true },
     sweep: removeForgotten,
   },
 };

@@ -16,6 +16,7 @@ export const retire: Work = async (context, upgrade, signal) => {
   }
   await leaveClientPath(context, upgrade);
   await endService(context, upgrade, signal, sessionDeadlineMs);
+  await awaitLastWords(context, upgrade, signal);
   await takePortsBack(context, upgrade);
 };
 
@@ -39,6 +40,19 @@ async function endService(
   } catch (error) {
     signal.throwIfAborted();
     context.note(upgrade, "agent", `stop: ${(error as Error).message}`);
+  }
+}
+
+/** How long the journal waits for what a service that was stopped said, ms, and how often it is looked for. */
+const lastWordsMs = 5_000;
+const lookEveryMs = 100;
+
+/** Once the domain is gone, nobody can read any more how its service ended. */
+async function awaitLastWords(context: WorkContext, upgrade: Upgrade, signal: AbortSignal): Promise<void> {
+  for (let waitedMs = 0; waitedMs < lastWordsMs; waitedMs += lookEveryMs) {
+    const { state } = context.journal.said.serviceEntry(upgrade.service, upgrade.version);
+    if (state === undefined || !["running", "restarting"].includes(state.state)) return;
+    await context.sleep(lookEveryMs, signal);
   }
 }
 

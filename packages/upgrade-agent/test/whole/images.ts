@@ -17,7 +17,13 @@ export interface WebRelease {
   readonly version: number;
   /** Files of the release, beside version.json, by what they are copied from. */
   readonly files?: Readonly<Record<string, string>>;
-  readonly manifest: { readonly image?: object; readonly hooks: object; readonly memoryMiB?: number };
+  readonly manifest: {
+    readonly image?: object;
+    readonly hooks: object;
+    readonly memoryMiB?: number;
+    readonly restart?: object;
+    readonly stopTimeoutMs?: number;
+  };
 }
 
 export class ImageFleet {
@@ -54,7 +60,13 @@ export class ImageFleet {
   }
 
   /** Packs and seeds on the first node, and waits until it serves clients on every node. */
-  async upgrade({ version, files = {}, manifest }: WebRelease, timeoutMs: number): Promise<void> {
+  async upgrade(release: WebRelease, timeoutMs: number): Promise<void> {
+    await this.seed(release);
+    await this.#untilRunning(release.version, timeoutMs);
+  }
+
+  /** Packs and seeds on the first node. */
+  async seed({ version, files = {}, manifest }: WebRelease): Promise<void> {
     const directory = join(this.#directory, `v${version}`);
     mkdirSync(directory);
     for (const [name, source] of Object.entries(files))
@@ -69,7 +81,11 @@ export class ImageFleet {
       keyFile: join(this.#directory, "fleet.key"),
     });
     await this.run(1, [process.execPath, program, "seed", tarball]);
-    await this.#untilRunning(version, timeoutMs);
+  }
+
+  /** The fleet's private key. */
+  get keyFile(): string {
+    return join(this.#directory, "fleet.key");
   }
 
   /** Runs a command on a node; throws unless it ends with 0. */
@@ -80,11 +96,15 @@ export class ImageFleet {
     return stdout;
   }
 
+  async addresses(): Promise<string[]> {
+    const { nodes } = await status({ name: this.#name });
+    return nodes.map(({ address }) => address);
+  }
+
   /** What a client of the fleet gets from each node. */
   async pages(): Promise<string[]> {
-    const { nodes } = await status({ name: this.#name });
     const pages: string[] = [];
-    for (const { address } of nodes) {
+    for (const address of await this.addresses()) {
       const script = `fetch("http://${address}:${port}/index.html").then(async (r) => process.stdout.write(await r.text()))`;
       pages.push((await this.run("client", [process.execPath, "-e", script])).trim());
     }

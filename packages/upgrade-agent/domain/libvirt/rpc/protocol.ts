@@ -27,6 +27,9 @@ const DEFINE_VALIDATE = 1;
 /** `VIR_DOMAIN_START_VALIDATE` */
 const START_VALIDATE = 16;
 
+/** `VIR_DOMAIN_SHUTDOWN_SIGNAL`; without it the driver chooses the way. */
+const SHUTDOWN_SIGNAL = 8;
+
 /** `VIR_DOMAIN_START_AUTODESTROY` */
 const START_AUTODESTROY = 2;
 
@@ -172,7 +175,15 @@ export const procedures = {
         .uint(0),
     nothing,
   ),
-  shutdown: procedure<DomainRef, void>("domain_shutdown", 33, writeDomain, nothing),
+  shutdown: procedure<{ readonly domain: DomainRef; readonly bySignal: boolean }, void>(
+    "domain_shutdown_flags",
+    258,
+    (writer, { domain, bySignal }) => {
+      writeDomain(writer, domain);
+      writer.uint(bySignal ? SHUTDOWN_SIGNAL : 0);
+    },
+    nothing,
+  ),
   registerLifecycle: procedure<void, number>(
     "connect_domain_event_callback_register_any",
     316,

@@ -73,7 +73,7 @@ void t.test("calls with a domain or its XML have them too", async (t) => {
 });
 
 void t.test("saving, restoring and asking to stop have them too", async (t) => {
-  const { save, restore, shutdown, askForKeepAlive } = procedures;
+  const { save, restore, shutdown, touchInit, askForKeepAlive } = procedures;
   const file = "0000000f2f746d702f766d7265632e7361766500";
   const test = `0000000474657374${UUID}00000001`;
   t.equal(
@@ -84,7 +84,14 @@ void t.test("saving, restoring and asking to stop have them too", async (t) => {
     callOf(restore, 9, "/tmp/vmrec.save"),
     `000000382000808600000001000000e9000000000000000900000000${file}0000000000000000`,
   );
-  t.equal(callOf(shutdown, 11, TEST), `00000038200080860000000100000021000000000000000b00000000${test}`);
+  t.equal(
+    callOf(shutdown, 11, { domain: TEST, bySignal: true }),
+    `0000003c200080860000000100000102000000000000000b00000000${test}00000008`,
+  );
+  t.equal(
+    callOf(touchInit, 12, TEST),
+    `00000048200080860000000100000127000000000000000c00000000${test}00000000000000010000000000000000`,
+  );
   t.equal(
     callOf(askForKeepAlive, 1, undefined),
     "0000002020008086000000010000003c0000000000000001000000000000000a",
