@@ -98,9 +98,16 @@ export class Ground {
     note("disk");
     const { version } = subject;
     const kind = this.#hypervisorOf(way).linkKind;
-    const link = await this.#options.router.attachDomain({ service: SERVICE, version, kind });
+    const attach = () => this.#options.router.attachDomain({ service: SERVICE, version, kind });
+    const link = await attach();
     note("link");
-    const why = await this.#create(way, specOf(subject, disk, link, this.#key.publicKey));
+    const spec = specOf(subject, disk, link, this.#key.publicKey);
+    const why = await this.#create(way, spec).catch(async (error: unknown) => {
+      // libvirt loses sight of one container in thirty as it starts; the life cycle tries again, so the time counts.
+      if ((error as { readonly code?: string }).code !== "E_LIBVIRT") throw error;
+      await attach();
+      return await this.#create(way, spec);
+    });
     if (why !== undefined) cold.push(why);
     note("running");
     const session = await openSession({

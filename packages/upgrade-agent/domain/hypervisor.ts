@@ -47,6 +47,8 @@ export interface DomainSpec {
   readonly disk: DomainDisk;
   readonly memoryMiB: number;
   readonly vcpus: number;
+  /** MiB/s that it reads and writes at most, together; machines only, since containers have no disk of their own. */
+  readonly diskMiBPerS?: number;
   /** File that receives the console, created by the hypervisor, kept after the domain is gone. */
   readonly consoleLog: string;
 }

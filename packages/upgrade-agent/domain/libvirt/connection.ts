@@ -56,6 +56,11 @@ export class Domain {
     await this.#channel.call(procedures.shutdown, { domain: this.#ref, bySignal });
   }
 
+  /** Throws unless libvirt knows the first process of the running container. Nothing happens to it. */
+  async touchInit(): Promise<void> {
+    await this.#channel.call(procedures.touchInit, this.#ref);
+  }
+
   /** Writes the memory and state of the running domain to a file on libvirtd's host, and stops it. */
   async save(path: string): Promise<void> {
     await this.#channel.call(procedures.save, { domain: this.#ref, path });

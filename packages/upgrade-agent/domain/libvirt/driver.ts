@@ -42,6 +42,8 @@ export interface Flavour {
   readonly shutdown?: ShutdownOptions;
   /** How its machines are saved and restored, where they can be. */
   readonly saving?: SavingFlavour;
+  /** Throws when libvirt would not notice the end of a domain that it has just started. */
+  readonly confirm?: (domain: Domain) => Promise<void>;
   /** Removes what libvirt forgets of a domain when it is killed at the wrong moment; `others` are all that are left. */
   readonly sweep?: (name: string, others: readonly string[]) => Promise<void>;
 }
@@ -157,7 +159,8 @@ export class LibvirtHypervisor implements Hypervisor {
     await this.#flavour.host?.prepare(spec);
     try {
       await start(connection);
-      await connection.defineDomain(xml);
+      const domain = await connection.defineDomain(xml);
+      await this.#flavour.confirm?.(domain);
     } catch (error) {
       // A lost connection leaves nothing to clean up with: the next try finds what there is and goes on from it.
       if (!isLost(error)) {

@@ -7,6 +7,7 @@ import { xenXml } from "../xml/xen.ts";
 import { systemUser } from "./console-log.ts";
 import { removeForgotten } from "./forgotten-containers.ts";
 import type { Flavour } from "./driver.ts";
+import { assertSeen } from "./unseen-containers.ts";
 import { xenHost } from "./xen-host.ts";
 
 const QEMU = {
@@ -37,6 +38,7 @@ export const FLAVOURS: Readonly<Record<HypervisorKind, Flavour>> = {
     diskKind: "directory",
     xml: containerXml,
     consoleOwner: () => Promise.resolve({ uid: idShift, gid: idShift }),
+    confirm: assertSeen,
     shutdown: { bySignal: true },
     sweep: removeForgotten,
   },

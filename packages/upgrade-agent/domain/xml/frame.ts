@@ -20,6 +20,7 @@ export function isOurs(xml: string): boolean {
 /** libvirt's own limit is higher; beyond this a number is a mistake. */
 const MEMORY_MIB_MAX = 1024 * 1024;
 const VCPUS_MAX = 256;
+const DISK_MIB_PER_S_MAX = 1024 * 1024;
 
 /** Throws E_DOMAIN, naming every fault at once. */
 export function checkSpec(spec: DomainSpec): void {
@@ -29,6 +30,9 @@ export function checkSpec(spec: DomainSpec): void {
       : `name ${JSON.stringify(spec.name)}: 1 to 63 of a-z 0-9 . -`,
     inRange(spec.memoryMiB, MEMORY_MIB_MAX) ? "" : `memoryMiB ${spec.memoryMiB}: 1 to ${MEMORY_MIB_MAX}`,
     inRange(spec.vcpus, VCPUS_MAX) ? "" : `vcpus ${spec.vcpus}: 1 to ${VCPUS_MAX}`,
+    inRange(spec.diskMiBPerS ?? 1, DISK_MIB_PER_S_MAX)
+      ? ""
+      : `diskMiBPerS ${spec.diskMiBPerS}: 1 to ${DISK_MIB_PER_S_MAX}`,
     ...[...pathsOf(spec.disk), spec.consoleLog].map((path) =>
       isAbsolute(path) ? "" : `${JSON.stringify(path)}: an absolute path`,
     ),

@@ -92,6 +92,12 @@ function seedDisk(seed: string): Element {
   );
 }
 
+/** A second's worth at once is within the rate: QEMU counts over a tenth of that. */
+function diskRate({ diskMiBPerS }: DomainSpec): Element | undefined {
+  if (diskMiBPerS === undefined) return undefined;
+  return element("iotune", {}, element("total_bytes_sec", {}, String(diskMiBPerS * 1024 ** 2)));
+}
+
 function machineDevices(spec: DomainSpec, disk: MachineDisk, line?: SpareLine): Element {
   const { link } = spec.identity;
   return element(
@@ -104,6 +110,7 @@ function machineDevices(spec: DomainSpec, disk: MachineDisk, line?: SpareLine): 
       element("driver", { name: "qemu", type: "qcow2", discard: "unmap", error_policy: "report" }),
       element("source", { file: disk.path }),
       element("target", { dev: "vda", bus: "virtio" }),
+      diskRate(spec),
     ),
     disk.kind === "bootable" ? seedDisk(disk.seed) : undefined,
     element("controller", { type: "usb", model: "none" }),

@@ -7,6 +7,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Test } from "tap";
 import type { DomainEvent, DomainSpec, Hypervisor } from "../../domain/hypervisor.ts";
 import { recorderOf } from "./capabilities/run.ts";
+import { workingCases } from "./guests/cases.ts";
+import type { Working } from "./guests/cases.ts";
 
 export interface Subject {
   readonly hypervisor: Hypervisor;
@@ -21,6 +23,8 @@ export interface Subject {
   foreignExists(name: string): Promise<boolean>;
   /** Whether the hypervisor writes console logs. */
   readonly keepsConsole: boolean;
+  /** Guests that do something; the fakes have none. */
+  readonly working?: Working;
   /** Of real ones: what the guests run on, by name and version. They leave a record (`capabilities/record.ts`). */
   readonly versions?: () => Promise<Readonly<Record<string, string>>>;
 }
@@ -58,7 +62,8 @@ export function compliance(t: Test, prefix: string, subject: Subject): void {
   const { hypervisor } = subject;
   const name = (suffix: string): string => `${prefix}-${suffix}`;
   const listed = async (): Promise<string[]> => (await hypervisor.list()).map((domain) => domain.name);
-  const { test } = recorderOf(t, subject);
+  const cases = recorderOf(t, subject);
+  const { test } = cases;
 
   test(
     "define, start, stop",
@@ -162,4 +167,5 @@ export function compliance(t: Test, prefix: string, subject: Subject): void {
     t.same(states(), ["running", "stopped", "absent", "running", "stopped", "absent"]);
     await stop();
   });
+  if (subject.working !== undefined) workingCases(cases, name, { hypervisor, working: subject.working });
 }

@@ -14,8 +14,11 @@ import { LibvirtHypervisor } from "../../domain/libvirt/driver.ts";
 import { FLAVOURS } from "../../domain/libvirt/flavours.ts";
 import { HELLO } from "../../domain/probe/guest.ts";
 import { machineXml } from "../../domain/xml/machine.ts";
+import { basePaths } from "../../image/bases.ts";
+import { storeIn } from "../image/needs.ts";
 import { compliance } from "./compliance.ts";
-import { consoleOf, containers, inside, machines, missing } from "./real.ts";
+import { workingContainers } from "./guests/subjects.ts";
+import { consoleOf, containers, inside, machines, missing, openContainers } from "./real.ts";
 import { machineSpec } from "./specs.ts";
 
 /** Milliseconds for everything here: a minute on a quiet machine. */
@@ -40,9 +43,13 @@ async function setup(
 ): Promise<{ readonly daemon: PrivateLibvirtd; readonly home: string }> {
   const home = mkdtempSync(join(tmpdir(), `${RUN}-`));
   chmodSync(home, 0o755);
+  // Mounts that are made here later have to be seen by libvirtd, which looks from a namespace of its own.
+  execFileSync("mount", ["--bind", home, home]);
+  execFileSync("mount", ["--make-shared", home]);
   const daemon = await startLibvirtd({ root: join(home, "libvirt"), name });
   t.teardown(async () => {
     await daemon.stop();
+    execFileSync("umount", [home]);
     rmSync(home, { recursive: true, force: true });
   });
   return { daemon, home };
@@ -105,21 +112,24 @@ t.test("domains under a real libvirtd", { skip }, async (t) => {
   });
 
   t.test("containers comply", async (t) => {
-    const hypervisor = await openHypervisor({ kind: "lxc", socket });
+    const hypervisor = await openContainers(daemon);
     t.teardown(() => hypervisor.close());
-    compliance(t, RUN, { ...containers(daemon, home), hypervisor });
+    const working = workingContainers(daemon, home);
+    t.teardown(() => working.end());
+    compliance(t, RUN, { ...containers(daemon, home), working, hypervisor });
   });
 
   t.test("emulated machines comply", async (t) => {
     const hypervisor = await openHypervisor({ kind: "qemu", socket });
     t.teardown(() => hypervisor.close());
-    compliance(t, RUN, { ...machines(daemon, home), hypervisor });
+    const linux = basePaths(await storeIn(home).build({}));
+    compliance(t, RUN, { ...machines(daemon, home, "qemu", linux), hypervisor });
   });
 
   t.test(
     "root of a container is nobody on the host, and has its link, its limits and its facts",
     async (t) => {
-      const hypervisor = await openHypervisor({ kind: "lxc", socket });
+      const hypervisor = await openContainers(daemon);
       t.teardown(() => hypervisor.close());
       const spec = await containers(daemon, home).spec(`${RUN}-inside`);
       await hypervisor.create(spec);
@@ -186,7 +196,7 @@ t.test("domains under a real libvirtd", { skip }, async (t) => {
   });
 
   t.test("a container outlives libvirtd too", async (t) => {
-    const hypervisor = await openHypervisor({ kind: "lxc", socket });
+    const hypervisor = await openContainers(daemon);
     t.teardown(() => hypervisor.close());
     const subject = containers(daemon, home);
     const spec = await subject.spec(`${RUN}-outlives`);
@@ -227,7 +237,9 @@ t.test("domains of one name under two daemons never meet", { skip }, async (t) =
   for (const kind of ["lxc", "qemu"] as const) {
     const make = kind === "lxc" ? containers : machines;
     const hypervisors = await Promise.all(
-      sides.map(({ daemon }) => openHypervisor({ kind, socket: daemon.socket })),
+      sides.map(({ daemon }) =>
+        kind === "lxc" ? openContainers(daemon) : openHypervisor({ kind, socket: daemon.socket }),
+      ),
     );
     const [left, right] = hypervisors;
     if (left === undefined || right === undefined) throw new Error("there are two sides");

@@ -9,7 +9,8 @@ import { chownSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFi
 import { release } from "node:os";
 import { join } from "node:path";
 import type { PrivateLibvirtd } from "@version-manager/testbed/libvirt";
-import type { DomainSpec, HypervisorKind } from "../../domain/hypervisor.ts";
+import type { DomainSpec, Hypervisor, HypervisorKind } from "../../domain/hypervisor.ts";
+import { openHypervisor } from "../../domain/index.ts";
 import { systemUser } from "../../domain/libvirt/console-log.ts";
 import { Connection } from "../../domain/libvirt/connection.ts";
 import { FLAVOURS } from "../../domain/libvirt/flavours.ts";
@@ -17,6 +18,9 @@ import { HELLO, tinyKernel } from "../../domain/probe/guest.ts";
 import { QEMU_USER } from "../../domain/xml/machine.ts";
 import { idShift } from "../../image/build/shift.ts";
 import type { Subject } from "./compliance.ts";
+import type { Linux } from "./guests/guests.ts";
+import { workingMachines } from "./guests/subjects.ts";
+import { persistent } from "./persistent.ts";
 import { containerSpec, machineSpec } from "./specs.ts";
 
 /** Why real domains cannot be tested here, or false. */
@@ -74,12 +78,13 @@ function versions(daemon: PrivateLibvirtd, kind: HypervisorKind) {
 
 /**
  * Machines whose kernel says hello and idles; with `kvm` on a machine that has it. `home` must be passable for QEMU's
- * user.
+ * user. With a Linux, that of our base image (`storeIn(…).build({})`), there are also machines that work.
  */
 export function machines(
   daemon: PrivateLibvirtd,
   home: string,
   kind: "kvm" | "qemu" = "qemu",
+  linux?: Linux,
 ): Omit<Subject, "hypervisor"> {
   const { uri } = FLAVOURS[kind];
   const [kernel, initramfs, tap] = [join(home, "kernel"), join(home, "initramfs"), "vmdomt0"];
@@ -110,7 +115,21 @@ export function machines(
     foreignExists: (name) => foreignExists(daemon, uri, name),
     keepsConsole: true,
     versions: versions(daemon, kind),
+    ...(linux === undefined ? {} : { working: workingMachines(daemon, home, linux) }),
   };
+}
+
+/** Whatever is left of an earlier one goes first: the kernel removes it a moment after its container. */
+function makeVeth(daemon: PrivateLibvirtd, { identity: { link } }: DomainSpec): void {
+  const { interfaceName: host, guestInterfaceName: guest = "", mac } = link;
+  const make = `ip link delete ${host} 2>/dev/null; ip link add ${host} type veth peer name ${guest}`;
+  inside(daemon, "sh", "-c", `${make} && ip link set ${guest} address ${mac}`);
+}
+
+/** Containers under this daemon; starts that libvirt lost sight of are repeated. */
+export async function openContainers(daemon: PrivateLibvirtd): Promise<Hypervisor> {
+  const hypervisor = await openHypervisor({ kind: "lxc", socket: daemon.socket });
+  return persistent(hypervisor, (spec) => makeVeth(daemon, spec));
 }
 
 /** Says what it finds, and ends when somebody makes the file /crash. */
@@ -141,13 +160,10 @@ export function containers(daemon: PrivateLibvirtd, home: string): Omit<Subject,
     cpSync("/bin/busybox", join(root, "bin/busybox"));
     writeFileSync(join(root, "sbin/vm-init"), CONTAINER_INIT, { mode: 0o755 });
     for (const file of ["bin/busybox", "sbin/vm-init"]) chownSync(join(root, file), idShift, idShift);
-    // Whatever is left of an earlier link of this test goes first: the kernel removes it a moment after its container.
-    const make = "ip link delete vmdomh0 2>/dev/null; ip link add vmdomh0 type veth peer name vmdomg0";
-    inside(daemon, "sh", "-c", `${make} && ip link set vmdomg0 address 52:54:00:00:00:01`);
     const disk = { kind: "directory", path: root } as const;
-    return Promise.resolve(
-      containerSpec(name, { disk, memoryMiB: 64, consoleLog: join(home, `${name}.log`) }),
-    );
+    const made = containerSpec(name, { disk, memoryMiB: 64, consoleLog: join(home, `${name}.log`) });
+    makeVeth(daemon, made);
+    return Promise.resolve(made);
   };
   return {
     spec,

@@ -7,6 +7,7 @@ import t from "tap";
 import { startLibvirtd } from "@version-manager/testbed/libvirt";
 import { openHypervisor } from "../../domain/index.ts";
 import type { DomainSpec, HypervisorKind } from "../../domain/hypervisor.ts";
+import { persistent } from "../domain/persistent.ts";
 import { generateDomainKey, openSession } from "../../remote/index.ts";
 import { ip, removeLink } from "./link.ts";
 import { missing, storeIn } from "./needs.ts";
@@ -58,10 +59,13 @@ t.test("from a disk to a command", { skip }, async (t) => {
   for (const kind of ["lxc", "qemu"] satisfies HypervisorKind[]) {
     t.test(kind, async (t) => {
       const link = links[kind];
-      const hypervisor = await openHypervisor({ kind, socket: daemon.socket });
-      t.teardown(() => hypervisor.close());
-      inside(`ip ${link.add}; ip addr add 169.254.1.1/32 dev ${link.host}; ip link set ${link.host} up
+      const makeLink = (): void =>
+        inside(`ip link delete ${link.host} 2>/dev/null || true
+        ip ${link.add}; ip addr add 169.254.1.1/32 dev ${link.host}; ip link set ${link.host} up
         ip route add ${link.address}/32 dev ${link.host}; ip neigh add ${link.address} lladdr ${mac} dev ${link.host}`);
+      const hypervisor = persistent(await openHypervisor({ kind, socket: daemon.socket }), makeLink);
+      t.teardown(() => hypervisor.close());
+      makeLink();
       const startedAt = performance.now();
       const since = (): string => `${((performance.now() - startedAt) / 1000).toFixed(2)} s`;
       const name = `vmim-${kind}`;

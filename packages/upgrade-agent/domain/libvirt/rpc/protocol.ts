@@ -184,6 +184,16 @@ export const procedures = {
     },
     nothing,
   ),
+  /** Process 1 and signal 0, which is none: succeeds while libvirt knows the container's first process. */
+  touchInit: procedure<DomainRef, void>(
+    "domain_send_process_signal",
+    295,
+    (writer, domain) => {
+      writeDomain(writer, domain);
+      writer.uint(0).uint(1).uint(0).uint(0);
+    },
+    nothing,
+  ),
   registerLifecycle: procedure<void, number>(
     "connect_domain_event_callback_register_any",
     316,

@@ -1,0 +1,109 @@
+/** The two kinds of working guests, machines and containers, below a directory of the test and a libvirtd of its own. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { PrivateLibvirtd } from "@version-manager/testbed/libvirt";
+import type { DomainSpec } from "../../../domain/hypervisor.ts";
+import { makeBounded, mountBounded, unmountAll } from "../../../image/bounded.ts";
+import { containerSpec, identity, machineSpec } from "../specs.ts";
+import type { Working } from "./cases.ts";
+import { BASE_MARK, workingDisk, workingInitramfs, workingRoot, workingUpper, workWords } from "./guests.ts";
+import type { Linux, Work } from "./guests.ts";
+
+/** Runs a script where libvirtd runs. */
+function inside(daemon: PrivateLibvirtd, script: string): void {
+  const [file = "", ...enter] = daemon.enter;
+  execFileSync(file, [...enter, "sh", "-ec", script], { stdio: ["ignore", "ignore", "pipe"] });
+}
+
+const BLOCK_BYTES = 512;
+
+/** Of both kinds: working guests live at the same time, so each has a link of its own. */
+const macOf = (number: number): string => `52:54:00:00:01:${number.toString(16).padStart(2, "0")}`;
+
+/** Machines of QEMU, emulated or on KVM, that boot this kernel. */
+export function workingMachines(daemon: PrivateLibvirtd, home: string, linux: Linux): Working {
+  const initramfs = join(home, "work-initramfs");
+  workingInitramfs(linux, initramfs);
+  let made = 0;
+  const spec: Working["spec"] = async (name, work, { memoryMiB, vcpus, diskMiB, diskMiBPerS }) => {
+    const [interfaceName, mac] = [`vmdomw${made}`, macOf(made++)];
+    inside(daemon, `ip tuntap add ${interfaceName} mode tap`);
+    const path = await workingDisk(home, name, diskMiB);
+    const disk = {
+      kind: "qcow2",
+      path,
+      kernel: linux.kernel,
+      initramfs,
+      kernelWords: workWords(work),
+    } as const;
+    return machineSpec(name, {
+      identity: { ...identity, link: { ...identity.link, interfaceName, mac } },
+      disk,
+      memoryMiB,
+      vcpus,
+      consoleLog: join(home, `${name}.machine.log`),
+      ...(diskMiBPerS === undefined ? {} : { diskMiBPerS }),
+    });
+  };
+  return {
+    spec,
+    seesVcpus: true,
+    diskBytes: (name) => statSync(join(home, `${name}.qcow2`)).blocks * BLOCK_BYTES,
+    baseMark: () => {
+      const raw = join(home, "work-base.look");
+      execFileSync("qemu-img", ["convert", "-O", "raw", join(home, "work-base.qcow2"), raw]);
+      return readFileSync(raw, "latin1").slice(0, BASE_MARK.length);
+    },
+  };
+}
+
+/** Containers, each on an overlay within a file system of its own size. `home` must be a shared mount. */
+export function workingContainers(
+  daemon: PrivateLibvirtd,
+  home: string,
+): Working & { readonly end: () => Promise<void> } {
+  const base = join(home, "work-base");
+  workingRoot(base);
+  const mounts: string[] = [];
+  let made = 0;
+  const spec = async (
+    name: string,
+    work: Work,
+    limits: Parameters<Working["spec"]>[2],
+  ): Promise<DomainSpec> => {
+    const [number, file, store, root] = [
+      made++,
+      join(home, `${name}.ext4`),
+      join(home, `${name}.store`),
+      join(home, `${name}.root`),
+    ];
+    const [host, guest, mac] = [`vmdomx${number}`, `vmdomy${number}`, macOf(number)];
+    inside(daemon, `ip link add ${host} type veth peer name ${guest}; ip link set ${guest} address ${mac}`);
+    for (const path of [store, root]) mkdirSync(path);
+    await makeBounded(file, limits.diskMiB);
+    mounts.push(root, store);
+    await mountBounded(file, store);
+    workingUpper(store, work);
+    const options = `lowerdir=${base},upperdir=${store}/upper,workdir=${store}/work`;
+    execFileSync("mount", ["-t", "overlay", "-o", options, "vmdom", root]);
+    const link = { ...identity.link, interfaceName: host, guestInterfaceName: guest, mac };
+    return containerSpec(name, {
+      identity: { ...identity, link },
+      disk: { kind: "directory", path: root },
+      memoryMiB: limits.memoryMiB,
+      vcpus: limits.vcpus,
+      consoleLog: join(home, `${name}.container.log`),
+    });
+  };
+  return {
+    spec,
+    seesVcpus: false,
+    noDiskRate: "a container has no disk of its own that could be slowed down",
+    diskBytes: (name) => statSync(join(home, `${name}.ext4`)).blocks * BLOCK_BYTES,
+    baseMark: () => readFileSync(join(base, "mark"), "latin1"),
+    end: async () => {
+      for (const mount of mounts) await unmountAll(mount);
+    },
+  };
+}

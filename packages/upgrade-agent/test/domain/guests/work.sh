@@ -1,0 +1,57 @@
+# What a guest of the compliance suite does: the tasks in $tasks, one after the other, each telling what it found on a
+# line of its own. $place is where it marks its disk and $fill what it fills; applets are busybox's.
+say() { echo "vmtest $*"; }
+
+# Hundredths of a second.
+now() { cut -d ' ' -f 1 /proc/uptime | tr -d .; }
+
+facts() {
+  say cpus "$(grep -c ^processor /proc/cpuinfo)"
+  say memory "$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)"
+  for name in $(ls /sys/class/net); do
+    [ "$name" = lo ] || say link "$(cat "/sys/class/net/$name/address")"
+  done
+}
+
+# Takes memory until somebody stops it.
+hog() {
+  awk 'BEGIN { while (1) a[i++] = sprintf("%1000000d", i) }' >/dev/null 2>&1
+  say hog "$?"
+}
+
+# Processor time that three busy loops got, as the shell's "times" gives it, and hundredths of a second that passed.
+spin() {
+  began=$(now)
+  for loop in 1 2 3; do timeout 2 sh -c 'while :; do :; done' & done
+  wait
+  times >/tmp/times
+  say spin "$(tail -n 1 /tmp/times)" "$(($(now) - began))"
+}
+
+# What is at the beginning of the disk, before and after a mark of one's own.
+mark() {
+  say before "$(head -c 16 "$place" | tr -d '\0')"
+  printf '%-16s' "$who" | dd of="$place" conv=notrunc,fsync 2>/dev/null
+  say after "$(head -c 16 "$place" | tr -d '\0 ')"
+}
+
+# Milliseconds for 16 MiB of the disk.
+read16() {
+  began=$(now)
+  dd if="$place" of=/dev/null bs=1M count=16 2>/dev/null
+  say read "$((($(now) - began) * 10))"
+}
+
+fillup() {
+  dd if=/dev/zero of="$fill" bs=1M 2>/tmp/filled
+  say fill "$?" "$(grep -o 'No space left' /tmp/filled)" "$(sed -n 's/^\([0-9]*\) bytes.*/\1/p' /tmp/filled)"
+}
+
+# Prints without end.
+flood() {
+  say flooding
+  yes "vmtest 0123456789012345678901234567890123456789012345678901234567890123456789"
+}
+
+for task in $tasks; do "$task"; done
+say done
