@@ -18,6 +18,11 @@ const schema = z.strictObject({
   peers: z.array(address).max(1_024).default([]),
   /** `auto` takes the best that a real boot proves. */
   hypervisor: z.enum(["auto", "kvm", "qemu", "xen", "lxc"]).default("auto"),
+  /**
+   * What domains of `xen` are. `pv` runs on every Xen; `pvh` isolates better and is faster, where the processor has VT-x
+   * or SVM with nested pages (`xl info` says `hap`).
+   */
+  xenGuest: z.enum(["pv", "pvh"]).default("pv"),
   libvirtSocket: z.string().default("/run/libvirt/libvirt-sock"),
   stateDirectory: z.string().default("/var/lib/version-manager"),
   cacheDirectory: z.string().default("/var/cache/version-manager/images"),

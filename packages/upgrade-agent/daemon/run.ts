@@ -105,7 +105,7 @@ async function chooseHypervisor(config: AgentConfig, log: (line: string) => void
   const { hypervisor: prefer, libvirtSocket: socket, stateDirectory: cacheDirectory } = config;
   const { kind, reason } = await probeHypervisor({ prefer, socket, cacheDirectory });
   log(`hypervisor ${kind}: ${reason}`);
-  return openHypervisor({ kind, socket });
+  return openHypervisor({ kind, socket, xenGuest: config.xenGuest });
 }
 
 /** A socket that nobody answers on is what a killed agent left. */

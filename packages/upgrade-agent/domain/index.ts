@@ -1,7 +1,9 @@
 /** Domains: what runs a version. Everything outside this folder uses what is named here, and `hypervisor.ts`. */
-import type { Hypervisor, HypervisorKind } from "./hypervisor.ts";
+import type { DomainSpec, Hypervisor, HypervisorKind } from "./hypervisor.ts";
 import { LibvirtHypervisor } from "./libvirt/driver.ts";
 import { FLAVOURS } from "./libvirt/flavours.ts";
+import { xenXml } from "./xml/xen.ts";
+import type { XenGuest } from "./xml/xen.ts";
 
 export { FakeHypervisor } from "./fake.ts";
 export type { FakeFault } from "./fake.ts";
@@ -17,8 +19,12 @@ export const LIBVIRT_SOCKET = "/run/libvirt/libvirt-sock";
 export async function openHypervisor(options: {
   readonly kind: HypervisorKind;
   readonly socket?: string;
+  /** Of xen; default `pv`. */
+  readonly xenGuest?: XenGuest;
 }): Promise<Hypervisor> {
-  const hypervisor = new LibvirtHypervisor(FLAVOURS[options.kind], options.socket ?? LIBVIRT_SOCKET);
+  const { kind, socket = LIBVIRT_SOCKET, xenGuest } = options;
+  const xml = kind === "xen" ? (spec: DomainSpec) => xenXml(spec, xenGuest) : FLAVOURS[kind].xml;
+  const hypervisor = new LibvirtHypervisor({ ...FLAVOURS[kind], xml }, socket);
   await hypervisor.check();
   return hypervisor;
 }

@@ -3,7 +3,7 @@ import { parseConfig } from "../../daemon/config.ts";
 
 t.test("a small file is enough; the rest has defaults", async (t) => {
   const config = parseConfig('{"node": "n1", "serviceAddress": "10.77.0.1"}', "agent.json");
-  t.match(config, { hypervisor: "auto", peerApiPort: 4080 });
+  t.match(config, { hypervisor: "auto", xenGuest: "pv", peerApiPort: 4080 });
   t.same(config.peers, []);
 });
 
