@@ -8,10 +8,15 @@ import { join } from "node:path";
 import t from "tap";
 import { startLibvirtd } from "@version-manager/testbed/libvirt";
 import { examineHypervisors, openHypervisor, probeHypervisor } from "../../../domain/index.ts";
+import { basePaths } from "../../../image/bases.ts";
 import { compliance } from "../../domain/compliance.ts";
 import { inside, machines } from "../../domain/real.ts";
 
 t.setTimeout(3_000_000);
+
+const [directory] = process.argv.slice(2);
+if (directory === undefined) throw new Error("usage: kvm.ts DIRECTORY-OF-THE-BASE");
+const linux = basePaths({ directory });
 
 const home = mkdtempSync(join(tmpdir(), "itk-"));
 chmodSync(home, 0o755);
@@ -26,15 +31,9 @@ t.test("the probe", async (t) => {
   const options = { socket, cacheDirectory: join(home, "probe"), bootTimeoutMs: 600_000 };
   const few = await probeHypervisor({ ...options, prefer: "auto" });
   t.match(few, { kind: "kvm", reason: /kernel of our own said hello/ }, "a few bytes of ours run on KVM");
-  const [kernel] = process.argv.slice(2);
-  if (kernel === undefined) throw new Error("usage: kvm.ts KERNEL");
-  const linux = await probeHypervisor({ ...options, kernel, prefer: "auto" });
-  t.match(
-    linux,
-    { kind: "kvm", reason: /Linux guest said hello/ },
-    "a Linux guest reaches user space on KVM",
-  );
-  t.comment(linux.reason);
+  const whole = await probeHypervisor({ ...options, kernel: linux.kernel, prefer: "auto" });
+  t.match(whole, { kind: "kvm", reason: /Linux guest said hello/ }, "Linux reaches user space on KVM");
+  t.comment(whole.reason);
   const verdicts = await examineHypervisors(options);
   t.match(verdicts, [
     { kind: "kvm", works: true },
@@ -47,17 +46,8 @@ t.test("the probe", async (t) => {
 t.test("doctor sees what the probe saw", (t) => {
   const program = join(process.cwd(), "packages/upgrade-agent/dist/cli/main.js");
   // Other things may be missing here, such as a configured agent.
-  const said = inside(
-    daemon,
-    "sh",
-    "-c",
-    '"$@" || [ $? = 3 ]',
-    "sh",
-    process.execPath,
-    program,
-    "doctor",
-    "--json",
-  );
+  const script = '"$@" doctor --json || [ $? = 3 ]';
+  const said = inside(daemon, "sh", "-c", script, "sh", process.execPath, program);
   const { checks } = JSON.parse(said) as { checks: { name: string; ok: boolean; found: string }[] };
   t.match(
     checks.find(({ name }) => name === "hardware virtualization"),
@@ -70,5 +60,5 @@ t.test("doctor sees what the probe saw", (t) => {
 t.test("machines on KVM comply", async (t) => {
   const hypervisor = await openHypervisor({ kind: "kvm", socket });
   t.teardown(() => hypervisor.close());
-  compliance(t, "itk", { ...machines(daemon, home, "kvm"), hypervisor });
+  compliance(t, "itk", { ...machines(daemon, home, "kvm", linux), hypervisor });
 });
