@@ -30,7 +30,7 @@ export function recordTable(name: string, report: Report, today: string): string
 }
 
 function section({ result, text, plots }: Report, today: string): string {
-  const images = plots.map(({ file }) => `![${result.question}](plots/${file})\n`);
+  const images = plots.map(({ file }) => `![${result.question}](plots/${file})`);
   const head = `Measured on ${today}: ${machine()}; ${result.rounds} round${result.rounds === 1 ? "" : "s"}.`;
   return [head, `\`\`\`text\n${text.trimEnd()}\n\`\`\``, ...images].join("\n\n");
 }

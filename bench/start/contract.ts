@@ -1,4 +1,4 @@
-/** What the bench and its worker on the node say to each other: one JSON object per line, either way. Types only. */
+/** What the bench and its worker on the node say to each other: one JSON object per line, either way. */
 
 /** How a domain comes to its disk and to life. */
 export type Way = "copy" | "overlay" | "spare" | "lxc";

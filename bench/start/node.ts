@@ -3,11 +3,13 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { commandAt, down, up } from "@version-manager/testbed";
+import { commandAt, down, list, up } from "@version-manager/testbed";
 import { createImageStore } from "@version-manager/upgrade-agent";
 import type { Answer, Work } from "./contract.ts";
 
-const TESTBED = "itbstart";
+/** Of the testbed; the process that made it follows. */
+const PREFIX = "itbstart";
+const TESTBED = `${PREFIX}${process.pid}`;
 const WORKER = join(import.meta.dirname, "worker.js");
 
 export class Node {
@@ -22,14 +24,14 @@ export class Node {
     this.imageBytes = imageBytes;
   }
 
-  /** Removes what a killed bench has left first. Whatever goes wrong, nothing is left. */
+  /** Removes what killed benches have left first. Whatever goes wrong, nothing is left. */
   static async open(signal: AbortSignal, say: (line: string) => void): Promise<Node> {
     const directories = {
       cacheDirectory: "/var/cache/version-manager/images",
       stateDirectory: "/nonexistent",
     };
     await createImageStore(directories).build({ onProgress: say, signal });
-    await down({ name: TESTBED });
+    for (const name of list().filter(isAbandoned)) await down({ name });
     try {
       say("one node with libvirt and a router");
       await up({ name: TESTBED, nodes: 1, commands: { agent: ["sleep", "infinity"] }, signal });
@@ -56,6 +58,18 @@ export class Node {
   /** Ends the worker with all of its domains. */
   async close(): Promise<void> {
     await down({ name: TESTBED });
+  }
+}
+
+/** A testbed of a bench that was killed. */
+function isAbandoned(name: string): boolean {
+  const pid = new RegExp(`^${PREFIX}(\\d+)$`).exec(name)?.[1];
+  if (pid === undefined) return false;
+  try {
+    process.kill(Number(pid), 0);
+    return false;
+  } catch {
+    return true;
   }
 }
 

@@ -5,12 +5,14 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
 import t from "tap";
+import type { Test } from "tap";
 import { residue } from "@version-manager/testbed";
 import type { Result, Row } from "../../harness/index.ts";
 
 const MAIN = join(import.meta.dirname, "../../dist/main.js");
-const TESTBED = "itbstart";
+const TESTBEDS = /^itbstart\d+$/;
 /** Of which the base image, if it is not there, takes the most. */
 t.setTimeout(600_000);
 
@@ -29,23 +31,39 @@ function start(...words: readonly string[]): ChildProcess {
 
 async function left(): Promise<readonly string[]> {
   const found = await residue();
-  return found.filter(({ testbed }) => testbed === TESTBED).map(({ kind, what }) => `${kind} ${what}`);
+  return found
+    .filter(({ testbed }) => TESTBEDS.test(testbed ?? ""))
+    .map(({ kind, what }) => `${kind} ${what}`);
+}
+
+/** Sends the signal half a second after the bench has said the line; resolves to its exit status. */
+async function endedBy(
+  bench: ChildProcess,
+  signal: NodeJS.Signals,
+  line: string,
+  t: Test,
+): Promise<number | null> {
+  const ended = new Promise<number | null>((resolve) => bench.once("exit", resolve));
+  bench.stdout?.resume();
+  for await (const said of createInterface({ input: bench.stderr ?? process.stdin })) {
+    t.comment(said);
+    if (said.startsWith(line)) break;
+  }
+  await sleep(500);
+  bench.kill(signal);
+  return await ended;
 }
 
 function run(): void {
   t.test("interrupted while domains start", async (t) => {
     const bench = start();
-    const ended = new Promise<number | null>((resolve) => bench.once("exit", resolve));
-    bench.stdout?.resume();
-    for await (const line of createInterface({ input: bench.stderr ?? process.stdin })) {
-      t.comment(line);
-      if (line.startsWith("round 1/1: service")) setTimeout(() => bench.kill("SIGINT"), 500);
-    }
-    t.equal(await ended, 130);
+    t.equal(await endedBy(bench, "SIGINT", "round 1/1: service", t), 130);
     t.same(await left(), []);
   });
 
-  t.test("to its end", async (t) => {
+  t.test("killed: what it leaves is removed by the next one, which runs to its end", async (t) => {
+    await endedBy(start(), "SIGKILL", "round 1/1: disk", t);
+    t.not((await left()).length, 0);
     const bench = start("--json");
     const ended = new Promise<number | null>((resolve) => bench.once("exit", resolve));
     const said = text(bench.stderr ?? process.stdin);
