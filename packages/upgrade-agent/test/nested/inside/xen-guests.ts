@@ -15,6 +15,7 @@ import { containerSpec, machineSpec } from "../../domain/specs.ts";
 
 const INIT = `#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
+echo 1 >/proc/sys/kernel/sysrq
 echo "${HELLO}"
 while :; do sleep 60; done
 `;
