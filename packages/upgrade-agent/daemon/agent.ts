@@ -9,6 +9,7 @@ import type {
   SeedRequest,
   VersionStatus,
 } from "../api/contract.ts";
+import { boundConsoleLogs } from "../domain/console-bound.ts";
 import { ProxyWatch } from "../events/proxy-watch.ts";
 import { addresses6, type NodeDigest } from "../fleet/view.ts";
 import type { LoggedLine } from "../journal/said.ts";
@@ -132,6 +133,7 @@ export class Agent implements AgentApi {
     this.#news.start();
     this.#syncTimer = setInterval(() => void this.#syncRouter(), syncEveryMs);
     void this.#watchDomains();
+    void boundConsoleLogs(this.#context.config.logDirectory, this.#stopped.signal);
   }
 
   async stop(): Promise<void> {

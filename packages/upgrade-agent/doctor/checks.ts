@@ -169,6 +169,17 @@ function hypervisorCheck(facts: Facts): Check {
   });
 }
 
+/** The agent boots a tiny guest before it trusts a hypervisor, and remembers what it saw. */
+function provenCheck({ hypervisorsProven }: Facts): Check {
+  return check("hypervisor", hypervisorsProven.length > 0, {
+    required: false,
+    needed: "one that a tiny guest was booted on",
+    found: hypervisorsProven.map(({ kind, reason }) => `${kind}: ${reason}`).join("; ") || "none tried yet",
+    mend: "start the agent: it tries kvm, xen, qemu and lxc, in this order, and its log says why each one fails",
+    code: "E_NO_HYPERVISOR",
+  });
+}
+
 function roomChecks(facts: Facts): Check[] {
   return [
     check("free disk", facts.diskFreeMiB >= DISK_FREE_MIN_MIB, {
@@ -228,5 +239,6 @@ export function judge(facts: Facts): readonly Check[] {
       code: "E_NO_BASE_IMAGE",
     }),
     hypervisorCheck(facts),
+    ...(facts.purpose === "node" ? [provenCheck(facts)] : []),
   ];
 }

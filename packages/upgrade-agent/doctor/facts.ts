@@ -52,6 +52,8 @@ export interface Facts {
   readonly kvmDevice: boolean;
   /** The processor shows `vmx` or `svm`. */
   readonly virtualizationFlag: boolean;
+  /** What the agent has proven here since the machine was booted, by booting something on it. */
+  readonly hypervisorsProven: readonly { readonly kind: string; readonly reason: string }[];
   /** First characters of the digest of the base image, if one was built. */
   readonly baseImage: string | undefined;
   /** On the file system of the state directory, MiB. */

@@ -6,6 +6,7 @@ import { probeKernelDataPath, probeRelayDataPath, RouterClient } from "@version-
 import { open } from "node:fs/promises";
 import { release } from "node:os";
 import { delimiter, dirname, join } from "node:path";
+import { recallProbe } from "../domain/probe.ts";
 import type { Facts, Purpose } from "./facts.ts";
 import { probeFeatures } from "./features.ts";
 import { PROGRAM_GROUPS } from "./programs.ts";
@@ -22,6 +23,7 @@ export interface GatherOptions {
   readonly baseImage?: () => Promise<string | undefined>;
 }
 
+const STATE_DIRECTORY = "/var/lib/version-manager";
 const SYSTEM_DIRECTORIES = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 function programsFound(): Set<string> {
@@ -132,8 +134,9 @@ export async function gather(options: GatherOptions = {}): Promise<Facts> {
     agentAnswers,
     kvmDevice: await kvmOpens(),
     virtualizationFlag: /^flags\s*:.*\b(vmx|svm)\b/m.test(readFileSync("/proc/cpuinfo", "utf8")),
+    hypervisorsProven: await recallProbe(options.stateDirectory ?? STATE_DIRECTORY),
     baseImage: (await options.baseImage?.())?.slice(0, 12),
-    diskFreeMiB: freeMiB(options.stateDirectory ?? "/var/lib/version-manager"),
+    diskFreeMiB: freeMiB(options.stateDirectory ?? STATE_DIRECTORY),
     memoryAvailableMiB: memoryAvailableMiB(),
     portsTaken: agentAnswers ? [] : await portsTaken(),
     nowMs: Date.now(),

@@ -14,6 +14,9 @@ import type { ProbeOptions, Verdict } from "./probe/verdict.ts";
 
 export type { ProbeOptions, Verdict } from "./probe/verdict.ts";
 
+/** What runs virtual machines. */
+const EMULATOR = "/usr/bin/qemu-system-x86_64";
+
 /** Order of preference. */
 export const HYPERVISOR_KINDS: readonly HypervisorKind[] = ["kvm", "xen", "qemu", "lxc"];
 
@@ -27,7 +30,7 @@ export interface ProbeResult {
 
 /**
  * The wanted kind, or the best that works. Verdicts are remembered until the next boot of the machine or change of
- * libvirt or kernel; failures are examined again. Throws E_NO_HYPERVISOR with the reasons, E_NO_LIBVIRT.
+ * libvirt, QEMU or kernel; failures are examined again. Throws E_NO_HYPERVISOR with the reasons, E_NO_LIBVIRT.
  */
 export async function probeHypervisor(
   options: ProbeOptions & { readonly prefer: HypervisorKind | "auto" },
@@ -51,6 +54,21 @@ export async function examineHypervisors(options: ProbeOptions): Promise<Verdict
   return verdicts;
 }
 
+/** What `probeHypervisor` proved here last, as long as the machine has not been booted since; for `doctor`. */
+export async function recallProbe(cacheDirectory: string): Promise<readonly Verdict[]> {
+  const text = await readFile(join(cacheDirectory, MEMORY_FILE), "utf8").catch(() => "");
+  const parsed = fileSchema.safeParse(parseJson(text));
+  const key = parsed.success ? parseJson(parsed.data.key) : undefined;
+  const { bootId } = (key ?? {}) as { readonly bootId?: unknown };
+  return parsed.success && bootId === (await currentBoot()) ? parsed.data.verdicts : [];
+}
+
+async function currentBoot(): Promise<string> {
+  return (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+}
+
+const MEMORY_FILE = "hypervisor-probe.json";
+
 const kindSchema = z.enum(["kvm", "xen", "qemu", "lxc"]);
 const fileSchema = z.strictObject({
   key: z.string(),
@@ -58,7 +76,7 @@ const fileSchema = z.strictObject({
 });
 type FileContents = z.infer<typeof fileSchema>;
 
-/** What was proven since the machine booted, in `hypervisor-probe.json`. */
+/** What was proven since the machine booted. */
 class Memory {
   readonly #file: string;
   readonly #contents: FileContents;
@@ -69,7 +87,7 @@ class Memory {
   }
 
   static async open(options: ProbeOptions): Promise<Memory> {
-    const file = join(options.cacheDirectory, "hypervisor-probe.json");
+    const file = join(options.cacheDirectory, MEMORY_FILE);
     const key = await circumstances(options);
     const text = await readFile(file, "utf8").catch(() => "");
     const parsed = fileSchema.safeParse(parseJson(text));
@@ -101,9 +119,14 @@ function parseJson(text: string): unknown {
 /** Changes whenever what was proven may no longer hold. Throws E_NO_LIBVIRT. */
 async function circumstances({ socket, kernel }: ProbeOptions): Promise<string> {
   const libVersion = await libvirtVersion(socket);
-  const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+  const bootId = await currentBoot();
   const kernelTime = kernel === undefined ? 0 : (await stat(kernel)).mtimeMs;
-  return JSON.stringify({ bootId, libVersion, socket, kernel: kernel ?? null, kernelTime });
+  // libvirt may have probed another QEMU than the one that is there now, which is upgraded without a boot.
+  const emulatorTime = await stat(EMULATOR).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => 0,
+  );
+  return JSON.stringify({ bootId, libVersion, socket, kernel: kernel ?? null, kernelTime, emulatorTime });
 }
 
 /** Any driver will do; a daemon that has none of ours is told apart later, one by one. */

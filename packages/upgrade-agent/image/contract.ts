@@ -53,6 +53,8 @@ export interface DiskImage {
   readonly digest?: string;
   /** A release's own kernel and initramfs, copied beside the disk. */
   readonly boot?: { readonly kernel: string; readonly initramfs: string };
+  /** Most that a container's disk may take, and least that a cloud image's disk has, MiB. Our own disks have 8 GiB. */
+  readonly sizeMiB?: number;
 }
 
 export interface PruneRequest {

@@ -4,6 +4,7 @@
  *     DIRECTORY/NAME/disk.json   written last: a disk without it is half made, and made anew
  *     DIRECTORY/NAME/disk.qcow2  kind qcow2: an overlay on the image's disk
  *     DIRECTORY/NAME/{upper,work,root}  kind directory: an overlayfs mounted at root on the image's root
+ *     DIRECTORY/NAME/{disk.ext4,store}  kind directory of a certain size: a file system, mounted; upper and work are in it
  *     DIRECTORY/NAME/{kernel,initramfs}  the release's own, where it brings them
  *     DIRECTORY/NAME/seed.iso    for a cloud image, once it is known who the domain is
  *
@@ -26,6 +27,7 @@ import { basename, dirname, join } from "node:path";
 import type { DiskKind, DomainDisk } from "../domain/hypervisor.ts";
 import { AgentError } from "../errors.ts";
 import { basePaths } from "./bases.ts";
+import { isMounted, makeBounded, mountBounded, unmountAll } from "./bounded.ts";
 import { diskFull, run } from "./build/command.ts";
 import { idShift } from "./build/shift.ts";
 import { toolsPath } from "./build/tools.ts";
@@ -43,6 +45,8 @@ interface DiskRecord {
   readonly image?: { readonly kind: ImageKind; readonly directory: string };
   /** The release's own kernel lies beside the disk. */
   readonly ownKernel?: boolean;
+  /** A container's own file system. */
+  readonly sizeMiB?: number;
 }
 
 /** What a disk is made of. */
@@ -50,10 +54,14 @@ export interface DiskParts {
   readonly base: Pick<StoredImage, "directory">;
   readonly image: Pick<StoredImage, "kind" | "directory">;
   readonly boot?: DiskImage["boot"];
+  readonly sizeMiB?: DiskImage["sizeMiB"];
 }
 
 const recordFile = "disk.json";
 const seedFile = "seed.iso";
+/** Of a container whose disk has a size: the file system, and where it is mounted. */
+const storeFile = "disk.ext4";
+const storeDirectory = "store";
 const namePattern = /^[a-z0-9][a-z0-9.-]{0,62}$/;
 /** A cloud image's disk is at least as large for its domain, as our own is; it grows into it at its first boot. */
 const cloudDiskBytesMin = 8 * 1024 ** 3;
@@ -74,7 +82,7 @@ export class Disks {
     const record = await readRecord(place);
     if (record?.kind !== kind) return undefined;
     if (kind === "directory" && !(await isMounted(join(place, "root"))))
-      await mountOverlay(place, imageOf(record).directory);
+      await mountOverlay(place, imageOf(record).directory, record.sizeMiB);
     return diskOf(place, record);
   }
 
@@ -83,18 +91,21 @@ export class Disks {
     const place = this.#place(name);
     checkFit(kind, parts);
     await this.remove(name);
-    const { base, image, boot } = parts;
+    const { base, image, boot, sizeMiB } = parts;
     const record: DiskRecord = {
       kind,
       baseDirectory: base.directory,
       image: { kind: image.kind, directory: image.directory },
       ...(boot === undefined ? {} : { ownKernel: true }),
+      ...(sizeMiB === undefined ? {} : { sizeMiB }),
     };
     try {
       await this.#makeDirectory();
       await this.#checkSpace();
       await mkdir(place, { mode: 0o711 });
-      await (kind === "qcow2" ? makeOverlayFile(place, image) : makeOverlayDirectory(place, image));
+      await (kind === "qcow2"
+        ? makeOverlayFile(place, image, sizeMiB)
+        : makeOverlayDirectory(place, image, sizeMiB));
       if (boot !== undefined) await takeKernel(place, boot);
       await writeState(place, "fresh");
       await writeFile(join(place, `${recordFile}.new`), JSON.stringify(record));
@@ -111,6 +122,7 @@ export class Disks {
   async remove(name: string): Promise<void> {
     const place = this.#place(name);
     await unmountAll(join(place, "root"));
+    await unmountAll(join(place, storeDirectory));
     await rm(place, { recursive: true, force: true });
   }
 
@@ -257,11 +269,11 @@ async function readRecord(place: string): Promise<DiskRecord | undefined> {
   }
 }
 
-async function makeOverlayFile(place: string, image: DiskParts["image"]): Promise<void> {
+async function makeOverlayFile(place: string, image: DiskParts["image"], sizeMiB = 0): Promise<void> {
   const file = join(place, "disk.qcow2");
   const backing = image.kind === "disk" ? join(image.directory, cloudDiskFile) : basePaths(image).disk;
   await run("qemu-img", ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, file]);
-  if (image.kind === "disk") await growTo(file, cloudDiskBytesMin);
+  if (image.kind === "disk") await growTo(file, Math.max(cloudDiskBytesMin, sizeMiB * 1024 ** 2));
   await chmod(file, 0o600);
   const owner = await findUser("libvirt-qemu");
   if (owner !== undefined) await chown(file, owner.uid, owner.gid);
@@ -282,19 +294,37 @@ async function findUser(name: string): Promise<{ uid: number; gid: number } | un
   return uid === undefined || gid === undefined ? undefined : { uid: Number(uid), gid: Number(gid) };
 }
 
-async function makeOverlayDirectory(place: string, image: DiskParts["image"]): Promise<void> {
-  for (const part of ["upper", "work", "root"]) {
-    await mkdir(join(place, part), { mode: 0o755 });
-    await chown(join(place, part), idShift, idShift);
+async function makeOverlayDirectory(
+  place: string,
+  image: DiskParts["image"],
+  sizeMiB?: number,
+): Promise<void> {
+  await mkdir(join(place, "root"), { mode: 0o755 });
+  const store = storeOf(place, sizeMiB);
+  if (sizeMiB !== undefined) {
+    await mkdir(store);
+    await makeBounded(join(place, storeFile), sizeMiB);
+    await mountBounded(join(place, storeFile), store);
   }
-  await mountOverlay(place, image.directory);
+  for (const part of [join(store, "upper"), join(store, "work"), join(place, "root")]) {
+    await mkdir(part, { mode: 0o755, recursive: true });
+    await chown(part, idShift, idShift);
+  }
+  await mountOverlay(place, image.directory, sizeMiB);
 }
 
-async function mountOverlay(place: string, imageDirectory: string): Promise<void> {
+/** Where upper and work are. */
+function storeOf(place: string, sizeMiB: number | undefined): string {
+  return sizeMiB === undefined ? place : join(place, storeDirectory);
+}
+
+async function mountOverlay(place: string, imageDirectory: string, sizeMiB?: number): Promise<void> {
+  const store = storeOf(place, sizeMiB);
+  if (sizeMiB !== undefined) await mountBounded(join(place, storeFile), store);
   const layers = {
     lowerdir: basePaths({ directory: imageDirectory }).root,
-    upperdir: `${place}/upper`,
-    workdir: `${place}/work`,
+    upperdir: `${store}/upper`,
+    workdir: `${store}/work`,
   };
   if (Object.values(layers).some((path) => /[,:\\]/.test(path))) {
     throw new AgentError(
@@ -304,15 +334,4 @@ async function mountOverlay(place: string, imageDirectory: string): Promise<void
   }
   const options = Object.entries(layers).map(([name, path]) => `${name}=${path}`);
   await run("mount", ["-t", "overlay", "-o", options.join(","), "version-manager", join(place, "root")]);
-}
-
-/** A busy mount is detached: whoever still uses it keeps it, but the name is free. */
-async function unmountAll(target: string): Promise<void> {
-  while (await isMounted(target)) await run("umount", ["--lazy", target]);
-}
-
-async function isMounted(target: string): Promise<boolean> {
-  const mounts = await readFile("/proc/self/mountinfo", "utf8");
-  const escaped = target.replaceAll("\\", "\\134").replaceAll(" ", "\\040");
-  return mounts.split("\n").some((line) => line.split(" ")[4] === escaped);
 }

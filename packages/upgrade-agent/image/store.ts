@@ -165,7 +165,7 @@ export class FileImageStore implements ImageStore {
   }
 
   /** First the claim, then the look: a prune that comes between finds the one, or we find that it came before. */
-  async #claimParts(name: string, { digest, boot }: DiskImage): Promise<DiskParts> {
+  async #claimParts(name: string, { digest, ...wanted }: DiskImage): Promise<DiskParts> {
     const { cacheDirectory } = this.#options;
     const claim = await this.#disks.claim(name);
     const base = await this.base();
@@ -180,8 +180,7 @@ export class FileImageStore implements ImageStore {
     const images = await Promise.all(digests.map((each) => this.#findNow(each)));
     const missing = digests.find((_, at) => images[at] === undefined);
     const image = images.at(-1);
-    if (missing === undefined && image !== undefined)
-      return { base, image, ...(boot === undefined ? {} : { boot }) };
+    if (missing === undefined && image !== undefined) return { base, image, ...wanted };
     await this.#release(name, digests);
     throw noImage(missing ?? "");
   }

@@ -44,6 +44,10 @@ export interface Manifest {
   readonly label: string;
   readonly memoryMiB: number;
   readonly vcpus: number;
+  /** MiB that the private disk may take. */
+  readonly diskMiB?: number;
+  /** MiB/s that the domain reads and writes at most, together. */
+  readonly diskMiBPerS?: number;
   readonly ports: { readonly peer: readonly PortSpec[]; readonly client: readonly PortSpec[] };
   /** Absent: `deny`. What of it counts when versions differ: `policyVersion` in `../daemon/router-sync.ts`. */
   readonly unmanagedPeers?: ServicePolicy["unmanagedPeers"];

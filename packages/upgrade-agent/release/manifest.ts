@@ -159,6 +159,10 @@ const manifest: z.ZodType<Manifest> = z.strictObject({
   memoryMiB: integer(64, 1_048_576).default(256),
   /** Processors of the domain; 1…64, default 1. */
   vcpus: integer(1, 64).default(1),
+  /** MiB that a container's private disk may take; of a cloud image's disk the least; 64…1,048,576, default: no bound. */
+  diskMiB: integer(64, 1_048_576).exactOptional(),
+  /** MiB/s that a virtual machine reads and writes at most, together; 1…1,048,576, default: no bound. */
+  diskMiBPerS: integer(1, 1_048_576).exactOptional(),
   ports: ports.prefault({}),
   /** What passes between a peer port and a node without Version Manager: nothing, or unmarked traffic. Default `deny`. */
   unmanagedPeers: z.enum(["allow", "deny"]).exactOptional(),

@@ -33,6 +33,7 @@ export const createDomain: Work = async (context, upgrade, signal) => {
       disk,
       memoryMiB: manifest.memoryMiB,
       vcpus: manifest.vcpus,
+      ...(manifest.diskMiBPerS === undefined ? {} : { diskMiBPerS: manifest.diskMiBPerS }),
       consoleLog: join(context.config.logDirectory, `${name}.console.log`),
     },
     signal,

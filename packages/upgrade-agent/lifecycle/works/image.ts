@@ -21,7 +21,8 @@ export async function ensureDisk(
   if (found !== undefined) return found;
   const { manifest } = (await context.releases.metadata(upgrade.service, upgrade.version)).statement;
   const { image } = manifest;
-  if (image === undefined) return context.images.prepareDisk(name, diskKind);
+  const size = manifest.diskMiB === undefined ? {} : { sizeMiB: manifest.diskMiB };
+  if (image === undefined) return context.images.prepareDisk(name, diskKind, size);
   // Of an earlier attempt too.
   const scratch = join(context.config.stateDirectory, "images", name);
   await rm(scratch, { recursive: true, force: true });
@@ -29,6 +30,7 @@ export async function ensureDisk(
     const boot = await ownKernel(context, upgrade, image, scratch);
     const digest = await digestOf(context, upgrade, image, scratch, signal);
     const wanted: DiskImage = {
+      ...size,
       ...(digest === undefined ? {} : { digest }),
       ...(boot === undefined ? {} : { boot }),
     };

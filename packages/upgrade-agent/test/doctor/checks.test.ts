@@ -22,6 +22,7 @@ const healthy: Facts = {
   libvirtAnswers: true,
   agentAnswers: false,
   kvmDevice: true,
+  hypervisorsProven: [{ kind: "kvm", reason: "a tiny Linux guest said hello after 3.1 s" }],
   virtualizationFlag: true,
   baseImage: "0123456789ab",
   diskFreeMiB: 100_000,
@@ -53,6 +54,7 @@ void t.test("each lack has the code with which the product would fail", (t) => {
     [{ portsTaken: ["tcp/4080"] }, "E_PORT_TAKEN"],
     [{ diskFreeMiB: DISK_FREE_MIN_MIB - 1 }, "E_DISK_FULL"],
     [{ baseImage: undefined }, "E_NO_BASE_IMAGE"],
+    [{ hypervisorsProven: [] }, "E_NO_HYPERVISOR"],
   ];
   for (const [facts, code] of lacks) {
     const [failure, ...others] = failures(facts);
@@ -141,6 +143,7 @@ void t.test("every failed check says what was needed and what to do; no check th
     btf: fc.boolean(),
     libvirtAnswers: fc.boolean(),
     kvmDevice: fc.boolean(),
+    hypervisorsProven: fc.array(fc.record({ kind: fc.string(), reason: fc.string() })),
     programs: fc.subarray([...healthy.programs]).map((programs) => new Set(programs)),
     diskFreeMiB: fc.nat(10_000),
   });

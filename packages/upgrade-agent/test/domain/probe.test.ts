@@ -1,7 +1,8 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import { openHypervisor, probeHypervisor } from "../../domain/index.ts";
+import { recallProbe } from "../../domain/probe.ts";
 import { HELLO, tinyKernel } from "../../domain/probe/guest.ts";
 import { FakeLibvirtd } from "./libvirt/server.ts";
 
@@ -37,6 +38,8 @@ t.test(
   },
 );
 
+const EMULATOR = "/usr/bin/qemu-system-x86_64";
+
 t.test("what was proven is remembered until circumstances change", async (t) => {
   const daemon = await new FakeLibvirtd().start();
   t.teardown(() => daemon.remove());
@@ -49,6 +52,7 @@ t.test("what was proven is remembered until circumstances change", async (t) => 
     socket: daemon.socketPath,
     kernel: null,
     kernelTime: 0,
+    emulatorTime: existsSync(EMULATOR) ? statSync(EMULATOR).mtimeMs : 0,
   };
   const verdicts = [{ kind: "lxc", works: true, reason: "a tiny container said hello" }];
   const remember = (change: object): void => {
@@ -60,12 +64,17 @@ t.test("what was proven is remembered until circumstances change", async (t) => 
   t.match(await probeHypervisor(options), { kind: "lxc", reason: "a tiny container said hello" });
   daemon.tricks.set(
     "domain_create_xml",
-    Array.from({ length: 3 }, () => ({ code: 38, message: "no" })),
+    Array.from({ length: 4 }, () => ({ code: 38, message: "no" })),
   );
-  for (const change of [{ bootId: "another" }, { libVersion: 1 }]) {
+  for (const change of [{ bootId: "another" }, { libVersion: 1 }, { emulatorTime: 1 }]) {
     remember(change);
     await t.rejects(probeHypervisor(options), { code: "E_NO_HYPERVISOR" }, JSON.stringify(change));
   }
+  remember({});
+  t.same(await recallProbe(cacheDirectory), verdicts, "doctor reads it");
+  remember({ bootId: "another" });
+  t.same(await recallProbe(cacheDirectory), []);
   writeFileSync(file, "{ not json");
+  t.same(await recallProbe(cacheDirectory), []);
   await t.rejects(probeHypervisor(options), { code: "E_NO_HYPERVISOR" });
 });
