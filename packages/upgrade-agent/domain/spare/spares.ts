@@ -67,9 +67,15 @@ export class WarmSpares implements Spares {
   async create(spec: DomainSpec, signal: AbortSignal = new AbortController().signal): Promise<Start> {
     try {
       const found = await this.#choose(spec);
-      const start: Start =
-        typeof found === "string" ? { from: "cold", why: found } : await this.#clone(found, spec, signal);
-      if (start.from === "cold") await this.#boot(spec, signal);
+      if (typeof found === "string") {
+        await this.#boot(spec, signal);
+        return { from: "cold", why: found };
+      }
+      const start = await this.#clone(found, spec, signal);
+      if (start.from === "spare") return start;
+      await this.#boot(spec, signal);
+      // Only now: where not even a boot works, it was not the spare's fault.
+      this.#upkeep.retire(found);
       return start;
     } finally {
       this.#upkeep.started();
@@ -123,7 +129,6 @@ export class WarmSpares implements Spares {
     } catch (error) {
       await this.#undo(spec.name);
       signal.throwIfAborted();
-      this.#upkeep.retire(spare);
       return { from: "cold", why: `a clone failed: ${(error as Error).message}` };
     }
   }

@@ -61,12 +61,13 @@ export class Upkeep {
   }
 
   async #takeUp(name: string): Promise<void> {
-    const { hypervisor, images } = this.#options;
+    const { hypervisor, images, budgetMiB } = this.#options;
     const disk = await images.findDisk(name, "qcow2");
     if (disk !== undefined && hypervisor.saving !== undefined)
       await hypervisor.destroy(machineName(dirname(disk.path)));
     const spare = await this.#shelf.find(name);
-    if (spare === undefined) return await this.#shelf.remove(name);
+    const isWanted = budgetMiB > 0 && hypervisor.saving !== undefined;
+    if (spare === undefined || !isWanted) return await this.#shelf.remove(name);
     await this.#shelf.sweep(spare);
     this.#policy.want(spare.shape, name, spare.usedAtMs);
     this.#policy.made(name, spare.bytes);

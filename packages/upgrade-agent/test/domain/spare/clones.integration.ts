@@ -43,6 +43,8 @@ const OWN = {
   hostname: "cat /etc/hostname; hostname",
   identity: "cat /run/version-manager/identity",
 } as const;
+/** What the router relies on. */
+const SEGMENTATION = "ethtool -k eth0 | grep tx-udp-segmentation";
 const DELIMITER = "------";
 
 interface Seen {
@@ -62,6 +64,7 @@ async function lookInside(ground: Ground, spec: DomainSpec): Promise<Seen> {
     const theirs = Number((await session.exec("date +%s.%N")).output) * 1000;
     clockErrorMs = Math.max(theirs - before, Date.now() - theirs);
   }
+  t.match(await session.exec(SEGMENTATION), { output: /^tx-udp-segmentation: off/ });
   await session.close();
   return { facts: output.split(`${DELIMITER}\n`).map((fact) => fact.trim()), clockErrorMs };
 }
@@ -247,6 +250,10 @@ t.test("warm spares", { skip }, async (t) => {
     rmSync(join(directoryOf(ground), "frozen.qcow2"));
     await bootsInstead(t, ground, last, /no spare of its shape/);
     t.same(await images.listDisks(), [], "what is left of it goes");
+
+    whole();
+    await bootsInstead(t, ground, await openSpares(ground, { budgetMiB: 0 }), /switched off/);
+    t.same(await images.listDisks(), [], "and so does one that is not wanted any more");
   });
 
   await t.test("an agent that is killed while it makes one leaves nothing", async (t) => {
