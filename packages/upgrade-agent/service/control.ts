@@ -20,7 +20,9 @@ export async function startService(session: Session, request: StartRequest): Pro
   const { manifest, directory, environment, signal } = request;
   await bringSupervisor(session, signal);
   const { start, stop } = manifest.hooks;
-  const commands = [start, ...(stop === undefined ? [] : [stop])].map(({ command }) => `${command}\0`);
+  const commands = [start, ...(stop === undefined ? [] : [stop])].map(
+    ({ command }) => `${Buffer.from(command).toString("base64")}\n`,
+  );
   const { exitCode, output } = await callSupervisor(
     session,
     ["start", ...supervisorOptions(manifest, directory)],

@@ -15,8 +15,14 @@ import { quoteWord } from "../remote/shell.ts";
 const directory = "/var/lib/version-manager";
 const program = `${directory}/vm-supervise`;
 
+/** The supervisor: a script for busybox' shell, brought as it is but for its first line. */
+export const supervisorProgram = packaged("service/inside/vm-supervise");
+
+/** Of this machine, static as in every domain: for roots that have none, or one that can do less. */
+const ownBusybox = "/bin/busybox";
+
 interface Packed {
-  /** First characters of the program's SHA-256. */
+  /** First characters of the script's SHA-256. */
   readonly id: string;
   readonly gzipped: Buffer;
 }
@@ -24,43 +30,62 @@ interface Packed {
 let packed: Promise<Packed> | undefined;
 
 async function pack(): Promise<Packed> {
-  const bytes = await readFile(builtProgram());
+  const bytes = await readFile(supervisorProgram);
   const id = createHash("sha256").update(bytes).digest("hex").slice(0, 16);
   return { id, gzipped: await promisify(gzip)(bytes, { level: 9 }) };
 }
 
-/** Where the build puts it. Throws E_INTERNAL when nothing was built. */
-export function builtProgram(): string {
+/** Where a file of this package is, from its sources and from `dist`. */
+function packaged(path: string): string {
   let root = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(root, "package.json"))) root = dirname(root);
-  const file = join(root, "dist/service/inside/vm-supervise");
-  if (existsSync(file)) return file;
-  throw new AgentError(
-    "E_INTERNAL",
-    `${file} is missing; run "npm run build", or install Version Manager again.`,
-  );
+  return join(root, path);
+}
+
+/** Exit status that says that the domain has no busybox that will do. */
+const noBusybox = 42;
+
+/** Not all of them have all that is needed: those of initramfs tools lack most. */
+function installScript(id: string): string {
+  return [
+    `set -e; umask 022; mkdir -p ${directory}; own=`,
+    `for b in /.version-manager/bin/busybox /bin/busybox ${directory}/busybox; do`,
+    `  "$b" adjtimex >/dev/null 2>&1 && "$b" awk 'BEGIN { exit systime() < 1 }' 2>/dev/null && own=$b && break`,
+    `done`,
+    `[ -n "$own" ] || exit ${noBusybox}`,
+    // Two may do this at a time.
+    `n=${program}.$$; { echo "#!$own sh"; gunzip | sed 1d; } >$n; chmod 755 $n; mv $n ${program}; echo ${id} >${program}.id`,
+  ].join("\n");
 }
 
 /**
- * Puts the program into the domain unless this very one is there; half a second in an emulated machine. A supervisor
- * that runs there goes on as it is. Throws E_SSH.
+ * Puts the program into the domain unless this very one is there. A supervisor that runs there goes on as it is. Throws
+ * E_SSH.
  */
 export async function bringSupervisor(session: Session, signal: AbortSignal): Promise<void> {
   packed ??= pack();
   const { id, gzipped } = await packed;
   const present = await session.exec(`[ "$(cat ${program}.id)" = ${id} ]`, { signal });
   if (present.exitCode === 0) return;
-  const script = [
-    `set -e; umask 022; mkdir -p ${directory}`,
-    // Two may do this at a time.
-    `n=${program}.$$; gunzip >$n; chmod 755 $n; mv $n ${program}; echo ${id} >${program}.id`,
-  ].join("\n");
-  const { exitCode, output } = await session.exec(script, { stdin: Readable.from([gzipped]), signal });
-  if (exitCode === 0) return;
-  throw new AgentError(
-    "E_SSH",
-    `The supervisor could not be put into the domain: ${output.trim().slice(-300)}`,
-  );
+  const install = () => session.exec(installScript(id), { stdin: Readable.from([gzipped]), signal });
+  let { exitCode, output } = await install();
+  if (exitCode === noBusybox) {
+    await bringBusybox(session, signal);
+    ({ exitCode, output } = await install());
+  }
+  if (exitCode !== 0) throw notBrought(output);
+}
+
+async function bringBusybox(session: Session, signal: AbortSignal): Promise<void> {
+  const stdin = Readable.from([await promisify(gzip)(await readFile(ownBusybox))]);
+  const script = `n=${directory}/busybox.$$; gunzip >$n && chmod 755 $n && mv $n ${directory}/busybox`;
+  const { exitCode, output } = await session.exec(script, { stdin, signal });
+  if (exitCode !== 0) throw notBrought(output);
+}
+
+function notBrought(output: string): AgentError {
+  const message = `The supervisor could not be put into the domain: ${output.trim().slice(-300)}`;
+  return new AgentError("E_SSH", message);
 }
 
 /** Whatever its exit status is. */

@@ -1,4 +1,4 @@
-/** The supervisor's log (`inside/log.h`), read: lines become records, and records become words for people. Pure. */
+/** The supervisor's log (`inside/vm-supervise`), read: lines become records, and records become words for people. Pure. */
 
 /** What happened, by the letter that stands for it in the log. */
 const kinds = {

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import fc from "fast-check";
 import t from "tap";
-import { builtProgram } from "../../service/program.ts";
+import { supervisorProgram } from "../../service/program.ts";
 import {
   restartPolicyOf,
   stopTimeoutOf,
@@ -20,7 +20,9 @@ function decide(policy: RestartPolicy, ends: readonly End[]): string[] {
   const hooks = { start: hook("x"), health: hook("x") };
   const words = ["decide", ...supervisorOptions({ restart: policy, hooks }, "/")];
   const input = ends.map(({ atMs, status }) => `${atMs} ${status}\n`).join("");
-  return execFileSync(builtProgram(), words, { input, encoding: "utf8" }).split("\n").slice(0, -1);
+  return execFileSync("busybox", ["sh", supervisorProgram, ...words], { input, encoding: "utf8" })
+    .split("\n")
+    .slice(0, -1);
 }
 
 function hook(command: string, timeoutMs = 60_000) {

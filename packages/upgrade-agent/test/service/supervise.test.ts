@@ -1,12 +1,12 @@
 /** The supervisor itself, on this machine: no root, no domain; its log is in a directory of the test. */
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import t, { type Test } from "tap";
-import { builtProgram } from "../../service/program.ts";
+import { supervisorProgram } from "../../service/program.ts";
 import { parseRecord, type ServiceRecord } from "../../service/records.ts";
 
 /** For anything to come true: a busy machine is slow. */
@@ -40,17 +40,23 @@ class Supervised {
   }
 
   start(words: readonly string[], command: string, stop?: string): void {
-    const input = [command, ...(stop === undefined ? [] : [stop])].map((text) => `${text}\0`).join("");
+    const input = [command, ...(stop === undefined ? [] : [stop])]
+      .map((text) => `${Buffer.from(text).toString("base64")}\n`)
+      .join("");
     const all = ["start", "--directory", this.directory, ...words];
-    execFileSync(builtProgram(), all, { input, env: this.#env, stdio: ["pipe", "ignore", "ignore"] });
+    execFileSync("busybox", ["sh", supervisorProgram, ...all], {
+      input,
+      env: this.#env,
+      stdio: ["pipe", "ignore", "ignore"],
+    });
   }
 
   stop(): void {
-    execFileSync(builtProgram(), ["stop"], { env: this.#env, timeout: patienceMs });
+    execFileSync("busybox", ["sh", supervisorProgram, "stop"], { env: this.#env, timeout: patienceMs });
   }
 
   follow(after: number): ChildProcess {
-    return spawn(builtProgram(), ["follow", String(after)], {
+    return spawn("busybox", ["sh", supervisorProgram, "follow", String(after)], {
       env: this.#env,
       stdio: ["ignore", "pipe", "inherit"],
     });
@@ -103,7 +109,8 @@ t.test("one that was killed runs again, and nothing of its first life holds on",
   process.kill(Number(readFileSync(join(it.directory, "pid"), "utf8")), "SIGKILL");
   await it.until("output ready", 2);
   t.match(it.told(), ["started", "output ready", "exited signal 9", "restarting 20 1", "started"]);
-  t.throws(() => process.kill(Number(child), 0), "what it had started is gone");
+  // A process that nobody has collected yet has no program any more.
+  t.notOk(existsSync(`/proc/${child}/exe`), "what it had started is gone");
 });
 
 t.test("one that ends well is left alone, or not, as the policy says", async (t) => {
@@ -206,7 +213,7 @@ t.test("a reader of a log that is no more hears all of the new one", async (t) =
   const reader = it.follow(5_000);
   const [chunk] = (await once(reader.stdout as NonNullable<typeof reader.stdout>, "data")) as [Buffer];
   t.match(chunk.toString(), /^1 \d+ s /);
-  reader.kill();
+  reader.stdout?.destroy();
   await once(reader, "close");
 });
 
@@ -216,7 +223,7 @@ t.test("a line that a crash cut off does not spoil the next one", async (t) => {
   it.start([], "true");
   await it.until("ended");
   const numbers = it.records().map(({ number }) => number);
-  t.same(numbers, [41, 42, 42, 43, 44].slice(0, numbers.length));
+  t.same(numbers, [41, 42, 43, 44, 45]);
   t.match(it.told(), ["output whole", "output cut of", "started", "exited status 0", "ended"]);
 });
 
@@ -228,5 +235,5 @@ t.test("long lines come in pieces, and a last line without an end comes too", as
     .records()
     .filter(({ kind }) => kind === "output")
     .map(({ text }) => text.length);
-  t.same(lengths, [4_096, 904, 0, 3]);
+  t.same(lengths, [4_000, 1_000, 0, 3]);
 });
