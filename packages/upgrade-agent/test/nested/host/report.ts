@@ -25,11 +25,13 @@ export async function reportInside(
   await t.spawn("ssh", host.ssh(command), { timeout: fileTimeoutMs }, file);
 }
 
-/** Takes the record out: to where `scripts/test --record` wants it, else nowhere. Throws when there is none. */
+/**
+ * Takes the record out, to where `scripts/test --record` wants it or else to `directory`; answers where it is. Throws
+ * when there is none.
+ */
 export async function keepRecord(host: Host, kind: "kvm" | "xen", directory: string): Promise<string> {
   const { COMPLIANCE_RECORDS: records = directory } = process.env;
   mkdirSync(records, { recursive: true });
-  const file = join(records, `${kind}.json`);
-  await host.copyOut(`${recordsInside}/${kind}.json`, file);
-  return file;
+  await host.copyOut(`${recordsInside}/${kind}.json`, join(records, `${kind}.json`));
+  return records;
 }
