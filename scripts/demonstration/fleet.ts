@@ -6,6 +6,8 @@ import { AgentClient, type NodeDigest, type NodeStatus } from "@version-manager/
 
 export const testbedName = "demo";
 export const service = "kv";
+/** Between two looks at the fleet, ms. */
+const lookMs = 250;
 
 export class Fleet {
   readonly bed: TestbedStatus;
@@ -60,7 +62,10 @@ export class Fleet {
   ): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
+      const askedAt = performance.now();
       const digests = await this.digests();
+      // Where answers take long, asking must not be most of what the machine does.
+      const pauseMs = Math.max(lookMs, 4 * (performance.now() - askedAt));
       onLook(digests);
       const rows = digests.map((node) => node.versions.find((row) => row.version === version));
       if (digests.length === this.bed.nodes.length && rows.every((row) => row?.stage === stage)) return;
@@ -74,7 +79,7 @@ export class Fleet {
       if (Date.now() > deadline) {
         throw new Error(`Version ${version} is not ${stage} on every node after ${timeoutMs / 1000} s.`);
       }
-      await sleep(250);
+      await sleep(pauseMs);
     }
   }
 
