@@ -13,9 +13,11 @@ import { cpio } from "../../../image/build/cpio.ts";
 import type { Subject } from "../../domain/compliance.ts";
 import { containerSpec, machineSpec } from "../../domain/specs.ts";
 
+/** Takes the key that crashes it, and ends when it is asked to: Linux then runs what poweroff_cmd says. */
 const INIT = `#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 echo 1 >/proc/sys/kernel/sysrq
+echo "/bin/busybox poweroff -f" >/proc/sys/kernel/poweroff_cmd
 echo "${HELLO}"
 while :; do sleep 60; done
 `;
