@@ -9,6 +9,7 @@ import type { DomainEvent, DomainSpec, Hypervisor } from "../../domain/hyperviso
 import { recorderOf } from "./capabilities/run.ts";
 import { workingCases } from "./guests/cases.ts";
 import type { Working } from "./guests/cases.ts";
+import { orderlyCases } from "./guests/orderly.ts";
 
 export interface Subject {
   readonly hypervisor: Hypervisor;
@@ -167,5 +168,6 @@ export function compliance(t: Test, prefix: string, subject: Subject): void {
     t.same(states(), ["running", "stopped", "absent", "running", "stopped", "absent"]);
     await stop();
   });
+  orderlyCases(cases, name, subject);
   if (subject.working !== undefined) workingCases(cases, name, { hypervisor, working: subject.working });
 }

@@ -20,6 +20,16 @@ t.test("the fake complies", async (t) => {
   });
 });
 
+t.test("one that is deaf runs on when it is asked to end", async (t) => {
+  const hypervisor = new FakeHypervisor();
+  await hypervisor.create(machineSpec("a"));
+  hypervisor.deafen("a");
+  t.equal(await hypervisor.shutdown("a", { deadlineMs: 1 }), false);
+  t.equal(await hypervisor.state("a"), "running");
+  await hypervisor.destroy("a");
+  t.equal(await hypervisor.shutdown("a", { deadlineMs: 1 }), true);
+});
+
 t.test("faults hit the next calls, one each", async (t) => {
   const hypervisor = new FakeHypervisor();
   const fault = new AgentError("E_NO_LIBVIRT", "libvirtd is away.");
