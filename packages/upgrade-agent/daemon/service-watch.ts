@@ -149,12 +149,10 @@ export class ServiceWatch {
     for (;;) {
       let reading = await readClock(session, this.#parts.now, signal);
       if (reading !== undefined && mustSetClock(reading)) {
-        const seconds = (reading.offsetMs / 1000).toFixed(1);
-        this.#parts.note(
-          version,
-          "agent",
-          `the domain's clock was ${seconds} s ahead of the node's; it is set`,
-        );
+        const seconds = Math.abs(reading.offsetMs / 1000).toFixed(1);
+        const where = reading.offsetMs > 0 ? "ahead of" : "behind";
+        const text = `the domain's clock was ${seconds} s ${where} the node's; it is set`;
+        this.#parts.note(version, "agent", text);
         await shiftClock(session, -reading.offsetMs, signal).catch((error: unknown) => {
           signal.throwIfAborted();
           this.#parts.note(version, "agent", (error as Error).message);

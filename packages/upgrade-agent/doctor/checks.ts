@@ -206,6 +206,24 @@ function portCheck(facts: Facts): Check {
   });
 }
 
+/** By how much a domain's clock may differ before people are told, ms; the agent sets it long before. */
+const CLOCK_OFFSET_MAX_MS = 1_000;
+
+/** Only where there are domains to speak of. */
+function domainClockChecks({ domainClocks }: Facts): Check[] {
+  if (domainClocks.length === 0) return [];
+  const wrong = domainClocks.filter(({ offsetMs }) => Math.abs(offsetMs) > CLOCK_OFFSET_MAX_MS);
+  const told = wrong.map(({ domain, offsetMs }) => `${domain} by ${(offsetMs / 1000).toFixed(1)} s`);
+  return [
+    check("clocks of domains", wrong.length === 0, {
+      required: false,
+      needed: "within a second of this machine's",
+      found: wrong.length === 0 ? "they are" : `off: ${told.join(", ")}`,
+      mend: "vm-upgrade logs SERVICE VERSION says why the agent could not set it",
+    }),
+  ];
+}
+
 /** All checks, in the order in which they are worth mending. */
 export function judge(facts: Facts): readonly Check[] {
   return [
@@ -239,6 +257,7 @@ export function judge(facts: Facts): readonly Check[] {
       code: "E_NO_BASE_IMAGE",
     }),
     hypervisorCheck(facts),
+    ...domainClockChecks(facts),
     ...(facts.purpose === "node" ? [provenCheck(facts)] : []),
   ];
 }

@@ -61,6 +61,8 @@ export interface Facts {
   readonly memoryAvailableMiB: number;
   /** Ports of the product that something else holds, `udp/4078`. */
   readonly portsTaken: readonly string[];
+  /** Domains whose clocks are known, by what they are ahead of this machine's at least, ms. Empty without an agent. */
+  readonly domainClocks: readonly { readonly domain: string; readonly offsetMs: number }[];
   readonly nowMs: number;
   /** When this copy of the product was built: no right clock shows an earlier time. */
   readonly builtAtMs: number;

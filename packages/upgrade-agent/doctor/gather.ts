@@ -7,6 +7,7 @@ import { open } from "node:fs/promises";
 import { release } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { recallProbe } from "../domain/probe.ts";
+import { AgentClient } from "../api/client.ts";
 import type { Facts, Purpose } from "./facts.ts";
 import { probeFeatures } from "./features.ts";
 import { PROGRAM_GROUPS } from "./programs.ts";
@@ -103,6 +104,17 @@ async function routerSays(socket: string): Promise<Facts["routerSays"]> {
   }
 }
 
+async function domainClocks(socket: string): Promise<Facts["domainClocks"]> {
+  try {
+    const { versions } = await new AgentClient(socket).status();
+    return versions.flatMap(({ service, version, clockOffsetMs }) =>
+      clockOffsetMs === undefined ? [] : [{ domain: `${service} ${version}`, offsetMs: clockOffsetMs }],
+    );
+  } catch {
+    return [];
+  }
+}
+
 /** Free space for root on the file system that holds `path`, or will hold it. */
 function freeMiB(path: string): number {
   if (!existsSync(path)) return freeMiB(dirname(path));
@@ -118,7 +130,8 @@ function memoryAvailableMiB(): number {
 export async function gather(options: GatherOptions = {}): Promise<Facts> {
   const agentConfig = options.agentConfig ?? "/etc/version-manager/agent.json";
   const uid = process.getuid?.() ?? -1;
-  const agentAnswers = await answers(options.agentSocket ?? "/run/version-manager/agent.sock");
+  const agentSocket = options.agentSocket ?? "/run/version-manager/agent.sock";
+  const agentAnswers = await answers(agentSocket);
   return {
     purpose: options.purpose ?? (existsSync(agentConfig) ? "node" : "testbed"),
     uid,
@@ -139,6 +152,7 @@ export async function gather(options: GatherOptions = {}): Promise<Facts> {
     diskFreeMiB: freeMiB(options.stateDirectory ?? STATE_DIRECTORY),
     memoryAvailableMiB: memoryAvailableMiB(),
     portsTaken: agentAnswers ? [] : await portsTaken(),
+    domainClocks: agentAnswers ? await domainClocks(agentSocket) : [],
     nowMs: Date.now(),
     builtAtMs: statSync(import.meta.filename).mtimeMs,
   };

@@ -28,6 +28,7 @@ const healthy: Facts = {
   diskFreeMiB: 100_000,
   memoryAvailableMiB: 8_000,
   portsTaken: [],
+  domainClocks: [],
   nowMs: 2_000,
   builtAtMs: 1_000,
 };
@@ -35,6 +36,17 @@ const healthy: Facts = {
 function failures(facts: Partial<Facts>): readonly Check[] {
   return judge({ ...healthy, ...facts }).filter((check) => !check.ok);
 }
+
+void t.test("a domain's clock that is off by more than a second is told, and is advice", async (t) => {
+  const domainClocks = [
+    { domain: "kv 1", offsetMs: -900 },
+    { domain: "kv 2", offsetMs: 2_500 },
+  ];
+  t.match(failures({ domainClocks }), [
+    { name: "clocks of domains", required: false, found: "off: kv 2 by 2.5 s" },
+  ]);
+  t.same(failures({ domainClocks: domainClocks.slice(0, 1) }), []);
+});
 
 void t.test("a healthy machine has nothing to mend", (t) => {
   for (const purpose of ["node", "testbed"] as const) t.strictSame(failures({ purpose }), []);
