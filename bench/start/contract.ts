@@ -24,8 +24,8 @@ export type Answer =
       readonly ok: true;
       readonly kind: "domains";
       readonly passages: readonly Passage[];
-      /** Of domains that should have been clones of a spare and were booted: why. */
-      readonly cold: readonly string[];
+      /** What did not go straight: a clone that was booted instead, a start that was tried again. */
+      readonly detours: readonly string[];
     }
   /** Before the first work: what it takes to read the figures. */
   | { readonly ok: true; readonly kind: "ready"; readonly imageBytes: number }

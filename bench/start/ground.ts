@@ -1,12 +1,19 @@
 /** Domains on the node, many at once, each made in the way asked for and gone again when its figures are taken. */
 import { join } from "node:path";
 import type { DomainLink, RouterControl } from "@version-manager/version-router";
-import { createSpares, generateDomainKey, openHypervisor, openSession } from "@version-manager/upgrade-agent";
+import {
+  createSpares,
+  generateDomainKey,
+  openHypervisor,
+  openSession,
+  startService,
+} from "@version-manager/upgrade-agent";
 import type { DomainDisk, DomainSpec, Hypervisor, ImageStore, Spares } from "@version-manager/upgrade-agent";
 import type { Mark, Passage, Way } from "./contract.ts";
 import { copyDisk, removeCopy } from "./copy.ts";
 import type { CopySource } from "./copy.ts";
-import { APP_DIRECTORY, awaitAnswer, START_COMMAND } from "./service.ts";
+import { APP_DIRECTORY, awaitAnswer } from "./service.ts";
+import type { Release } from "./service.ts";
 
 const SERVICE = "start";
 /** Of every domain; a spare fits one that has the same. */
@@ -23,10 +30,19 @@ export interface GroundOptions {
   readonly base: CopySource;
   /** The node's own, for disks. */
   readonly directory: string;
-  readonly tarball: string;
+  readonly release: Release;
 }
 
 type Hypervisors = Readonly<Record<"qemu" | "lxc", Hypervisor>>;
+
+/** How often an agent tries to create a domain. */
+const TRIES_MAX = 3;
+
+interface BringUp {
+  readonly disk: DomainDisk;
+  readonly detours: string[];
+  readonly note: (mark: Mark) => void;
+}
 
 interface Subject {
   readonly name: string;
@@ -35,8 +51,8 @@ interface Subject {
 
 export interface Lives {
   readonly passages: readonly Passage[];
-  /** Of domains that should have been clones of a spare and were booted: why. */
-  readonly cold: readonly string[];
+  /** What did not go straight: a clone that was booted instead, a start that was tried again. */
+  readonly detours: readonly string[];
 }
 
 export class Ground {
@@ -83,33 +99,20 @@ export class Ground {
   async makeDomains(way: Way, count: number): Promise<Lives> {
     // The one before may have been spoilt, or another base may be the newest.
     if (way === "spare") await this.#spares.prepare(SHAPE);
-    const cold: string[] = [];
+    const detours: string[] = [];
     return await this.#among(count, way, async (subjects) => {
       const from = performance.now();
-      const passages = await settleAll(subjects.map((subject) => this.#live(way, subject, from, cold)));
-      return { passages, cold };
+      const passages = await settleAll(subjects.map((subject) => this.#live(way, subject, from, detours)));
+      return { passages, detours };
     });
   }
 
-  async #live(way: Way, subject: Subject, from: number, cold: string[]): Promise<Passage> {
+  async #live(way: Way, subject: Subject, from: number, detours: string[]): Promise<Passage> {
     const passed: Partial<Record<Mark, number>> = {};
     const note = (mark: Mark): void => void (passed[mark] = performance.now() - from);
     const disk = await this.#makeDisk(way, subject);
     note("disk");
-    const { version } = subject;
-    const kind = this.#hypervisorOf(way).linkKind;
-    const attach = () => this.#options.router.attachDomain({ service: SERVICE, version, kind });
-    const link = await attach();
-    note("link");
-    const spec = specOf(subject, disk, link, this.#key.publicKey);
-    const why = await this.#create(way, spec).catch(async (error: unknown) => {
-      // libvirt loses sight of one container in thirty as it starts; the life cycle tries again, so the time counts.
-      if ((error as { readonly code?: string }).code !== "E_LIBVIRT") throw error;
-      await attach();
-      return await this.#create(way, spec);
-    });
-    if (why !== undefined) cold.push(why);
-    note("running");
+    const link = await this.#bringUp(way, subject, { disk, detours, note });
     const session = await openSession({
       address: link.managementAddress,
       privateKey: this.#key.privateKey,
@@ -118,10 +121,11 @@ export class Ground {
     });
     note("ssh");
     try {
-      await session.copyIn(this.#options.tarball, APP_DIRECTORY);
+      const { manifest, tarball } = this.#options.release;
+      await session.copyIn(tarball, APP_DIRECTORY);
       note("copied");
-      const { exitCode, output } = await session.exec(START_COMMAND);
-      if (exitCode !== 0) throw new Error(`The service did not start: ${output}`);
+      const { signal } = new AbortController();
+      await startService(session, { manifest, directory: APP_DIRECTORY, environment: {}, signal });
       note("started");
       await awaitAnswer(link.managementAddress);
       note("answered");
@@ -129,6 +133,26 @@ export class Ground {
       await session.close();
     }
     return passed as Passage;
+  }
+
+  /** As an agent does: link and domain again when libvirt could not start it, which happens to containers. */
+  async #bringUp(way: Way, subject: Subject, { disk, detours, note }: BringUp): Promise<DomainLink> {
+    const { version } = subject;
+    const { linkKind: kind } = this.#hypervisorOf(way);
+    for (let tries = 1; ; tries += 1) {
+      const link = await this.#options.router.attachDomain({ service: SERVICE, version, kind });
+      note("link");
+      try {
+        const why = await this.#create(way, specOf(subject, disk, link, this.#key.publicKey));
+        if (why !== undefined) detours.push(`${way}: booted, because ${why}`);
+        note("running");
+        return link;
+      } catch (error) {
+        const { code } = error as { readonly code?: string };
+        if (code !== "E_LIBVIRT" || tries === TRIES_MAX) throw error;
+        detours.push(`${way}: started again, because libvirt could not do it`);
+      }
+    }
   }
 
   /** Answers why it was booted although it should have been a clone. */

@@ -30,14 +30,14 @@ async function run(options: BenchOptions): Promise<Report> {
   const node = await Node.open(options.signal, options.say);
   try {
     const conditions = await describeConditions(node);
-    const cold: string[] = [];
+    const detours: string[] = [];
     const probes = probesOf(async (work, signal) => {
       const answer = await node.perform(work, signal);
-      if (answer.kind === "domains") cold.push(...answer.cold);
+      if (answer.kind === "domains") detours.push(...answer.detours);
       return answer;
     }, counts);
     const rows = await runRounds(CONTENDERS, probes, rounds, options);
-    return report(rows, rounds, `${conditions}${fallbacks(cold)}`);
+    return report(rows, rounds, `${conditions}${told(detours)}`);
   } finally {
     options.say("clean up");
     await node.close();
@@ -59,10 +59,14 @@ function report(rows: readonly Row[], rounds: number, conditions: string): Repor
   return { result: { question: QUESTION, rounds, rows: [...others, ...parts] }, text, plots };
 }
 
-/** A spare that does not fit or work is no error: the domain is booted, and its figures are those of a boot. */
-function fallbacks(cold: readonly string[]): string {
-  if (cold.length === 0) return "Every domain of spare was a clone.\n";
-  return `Of spare ${cold.length} domains were booted after all: ${[...new Set(cold)].join("; ")}.\n`;
+/** A start that took another way is no error, and its figures count: users have them too. */
+function told(detours: readonly string[]): string {
+  if (detours.length === 0) return "Every clone was one, and every domain came up at once.\n";
+  const lines = [...new Set(detours)].map((detour) => {
+    const times = detours.filter((other) => other === detour).length;
+    return `${times === 1 ? "Once" : `${times} times`} ${detour}.\n`;
+  });
+  return lines.join("");
 }
 
 /** What figures depend on besides the contenders. */

@@ -4,8 +4,10 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { parseManifest } from "@version-manager/upgrade-agent";
+import type { Manifest } from "@version-manager/upgrade-agent";
 
-export const SERVICE_PORT = 8080;
+const SERVICE_PORT = 8080;
 const SAYS = "version 2 answers\n";
 const PAUSE_MS = 10;
 const ANSWER_TIMEOUT_MS = 2_000;
@@ -14,19 +16,31 @@ const DEADLINE_MS = 300_000;
 /** Where a release is unpacked in a domain. */
 export const APP_DIRECTORY = "/opt/app";
 
-/** As the agent starts a service: in a session of its own, so that it outlives the SSH session. */
-export const START_COMMAND = [
-  `cd ${APP_DIRECTORY}`,
-  `{ setsid /bin/sh -c 'exec busybox httpd -f -p ${SERVICE_PORT} -h www' >>/var/log/app.log 2>&1 </dev/null & }`,
-].join(" && ");
+const VERSION = {
+  manifest: 1,
+  service: "start",
+  version: 2,
+  label: "2",
+  hooks: {
+    start: { command: `exec busybox httpd -f -p ${SERVICE_PORT} -h www` },
+    health: { command: "true" },
+  },
+} as const;
 
-/** Returns the tarball, a few hundred bytes. */
-export function packService(directory: string): string {
+export interface Release {
+  readonly manifest: Manifest;
+  readonly tarball: string;
+}
+
+/** In `directory`; a few hundred bytes. */
+export function packService(directory: string): Release {
   mkdirSync(join(directory, "www"));
   writeFileSync(join(directory, "www", "index.html"), SAYS);
+  const text = JSON.stringify(VERSION);
+  writeFileSync(join(directory, "version.json"), text);
   const tarball = join(directory, "service.tar.gz");
-  execFileSync("tar", ["-czf", tarball, "-C", directory, "www"]);
-  return tarball;
+  execFileSync("tar", ["-czf", tarball, "-C", directory, "www", "version.json"]);
+  return { manifest: parseManifest(text), tarball };
 }
 
 /** Asks until it answers what it should. Throws after five minutes. */

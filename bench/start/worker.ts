@@ -19,7 +19,7 @@ const images = createImageStore({
   stateDirectory: DIRECTORY,
 });
 const router = new RouterClient("/run/version-manager/router.sock");
-const tarball = packService(mkdtempSync(join(DIRECTORY, "release-")));
+const release = packService(mkdtempSync(join(DIRECTORY, "release-")));
 
 function say(answer: Answer): void {
   process.stdout.write(`${JSON.stringify(answer)}\n`);
@@ -36,7 +36,7 @@ async function perform(ground: Ground, { kind, way, count }: Work): Promise<Answ
 
 const base = await images.base();
 if (base === undefined) throw new Error("E_NO_BASE_IMAGE: make one with: vm-upgrade image build");
-const ground = await Ground.open({ router, images, base: basePaths(base), directory: DIRECTORY, tarball });
+const ground = await Ground.open({ router, images, base: basePaths(base), directory: DIRECTORY, release });
 say({ ok: true, kind: "ready", imageBytes: statSync(basePaths(base).disk).size });
 for await (const line of createInterface({ input: process.stdin })) {
   say(await perform(ground, JSON.parse(line) as Work));

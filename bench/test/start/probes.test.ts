@@ -32,7 +32,7 @@ t.test("one domain has parts, more have none; the parts add up to the whole", as
             ok: true,
             kind: "domains",
             passages: Array.from({ length: work.count }, () => passage(10)),
-            cold: [],
+            detours: [],
           } as const),
     );
   };
