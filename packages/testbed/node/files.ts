@@ -8,7 +8,6 @@ import { LIBVIRT_SOCKET, writeLibvirtHome } from "../libvirt/index.ts";
 import { PROGRAMS } from "../options.ts";
 import type { Plan } from "../options.ts";
 import type { InitConfig, ServiceConfig } from "./contract.ts";
-import { runsUnderXen } from "./xen.ts";
 
 /** Root below which libvirt's findings about QEMU are kept between testbeds, laid out as on a machine. */
 export const CAPABILITIES_ROOT = "/var/cache/version-manager/libvirt";
@@ -111,7 +110,6 @@ export async function writeNode(plan: Plan, node: NodeLayout): Promise<void> {
     directory: node.directory,
     privateDirectories: [...PRIVATE_DIRECTORIES],
     controlSocket: node.controlSocket,
-    underXen: runsUnderXen(),
     unifiedControlGroups: await isUnified(),
     logDirectory: "/var/log/version-manager",
     hosts,
