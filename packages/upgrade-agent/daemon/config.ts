@@ -19,8 +19,8 @@ const schema = z.strictObject({
   /** `auto` takes the best that a real boot proves. */
   hypervisor: z.enum(["auto", "kvm", "qemu", "xen", "lxc"]).default("auto"),
   /**
-   * What domains of `xen` are. `pv` runs on every Xen; `pvh` isolates better and is faster, where the processor has VT-x
-   * or SVM with nested pages (`xl info` says `hap`).
+   * What domains of `xen` are. `pv` runs on every Xen; in `pvh` the processor itself holds the guest apart, which takes
+   * VT-x or SVM with nested pages (`xl info` says `hap`).
    */
   xenGuest: z.enum(["pv", "pvh"]).default("pv"),
   libvirtSocket: z.string().default("/run/libvirt/libvirt-sock"),
