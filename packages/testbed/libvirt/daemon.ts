@@ -8,10 +8,9 @@ import { mkdir, readFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createGroup, createLeaf, listGroups, processesOf, removeGroup } from "../cgroups.ts";
+import { createGroup, listGroups, processesOf, removeGroup } from "../cgroups.ts";
 import { run } from "../command.ts";
 import { TestbedError } from "../errors.ts";
-import { inGroups } from "../node/launch.ts";
 import { killAll, namespacePids } from "../processes.ts";
 import {
   LIBVIRT_DIRECTORIES,
@@ -34,6 +33,9 @@ export interface PrivateLibvirtd {
   /** Kills it with all its domains and removes its control groups. The directory stays. */
   stop(): Promise<void>;
 }
+
+/** Joins the groups named first, then becomes the rest. */
+const JOIN_GROUPS = 'for procs in $1; do echo $$ >"$procs"; done; shift; exec "$@"';
 
 /**
  * Makes the view: own /sys with the control groups of this namespace (without the unified tree of a hybrid host, where
@@ -70,16 +72,16 @@ export async function startLibvirtd(options: {
   const { root, name } = options;
   await mkdir(root, { recursive: true });
   await writeLibvirtHome(root, options.capabilitiesFrom);
-  // Where the host has only cgroup v2, libvirt makes no group for a container beside processes in the topmost one.
-  const group = await createGroup(name);
-  const leaf = await createLeaf(name);
-  const isolate = ["--mount", "--propagation", "slave", "--net", "--uts"];
+  const groupFiles = await createGroup(name);
+  const isolate = ["unshare", "--mount", "--propagation", "slave", "--net", "--cgroup", "--uts"];
   const reaped = ["--pid", "--fork", "--kill-child", "--mount-proc", "tini", "--"];
   const supervise = ["sh", "-ec", SUPERVISE, "supervise", root, ...libvirtdCommand()];
   const log = openSync(join(root, "libvirtd.log"), "a");
-  const isolated = inGroups(leaf, ["unshare", ...isolate, ...reaped, ...supervise]);
-  const [file, ...words] = inGroups(group, ["unshare", "--cgroup", ...isolated]);
-  const child = spawn(file, words, { stdio: ["ignore", log, log], cwd: "/", detached: true });
+  const child = spawn(
+    "sh",
+    ["-ec", JOIN_GROUPS, "join", groupFiles.join(" "), ...isolate, ...reaped, ...supervise],
+    { stdio: ["ignore", log, log], cwd: "/", detached: true },
+  );
   closeSync(log);
   child.unref();
   const socket = join(root, LIBVIRT_SOCKET);
