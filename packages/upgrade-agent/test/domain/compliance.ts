@@ -9,6 +9,8 @@ import type { DomainEvent, DomainSpec, Hypervisor } from "../../domain/hyperviso
 import { recorderOf } from "./capabilities/run.ts";
 import { workingCases } from "./guests/cases.ts";
 import type { Working } from "./guests/cases.ts";
+import { faultCases } from "./guests/faults.ts";
+import type { Faults } from "./guests/faults.ts";
 import { orderlyCases } from "./guests/orderly.ts";
 
 export interface Subject {
@@ -24,6 +26,8 @@ export interface Subject {
   foreignExists(name: string): Promise<boolean>;
   /** Whether the hypervisor writes console logs. */
   readonly keepsConsole: boolean;
+  /** How starts can be made to fail, and libvirtd killed; the fakes have their own tests of that. */
+  readonly faults?: Faults;
   /** Guests that do something; the fakes have none. */
   readonly working?: Working;
   /** Of real ones: what the guests run on, by name and version. They leave a record (`capabilities/record.ts`). */
@@ -168,6 +172,11 @@ export function compliance(t: Test, prefix: string, subject: Subject): void {
     t.same(states(), ["running", "stopped", "absent", "running", "stopped", "absent"]);
     await stop();
   });
+  if (hypervisor.saving === undefined)
+    cases.notApplicable("save and restore", "what runs there cannot be saved, or nobody has tried");
+  const { faults } = subject;
+  const spec = (domain: string): Promise<DomainSpec> => subject.spec(domain);
+  if (faults !== undefined) faultCases(cases, name, { hypervisor, spec, faults });
   orderlyCases(cases, name, subject);
   if (subject.working !== undefined) workingCases(cases, name, { hypervisor, working: subject.working });
 }

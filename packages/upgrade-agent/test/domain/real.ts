@@ -18,6 +18,7 @@ import { HELLO, tinyKernel } from "../../domain/probe/guest.ts";
 import { QEMU_USER } from "../../domain/xml/machine.ts";
 import { idShift } from "../../image/build/shift.ts";
 import type { Subject } from "./compliance.ts";
+import type { Faults } from "./guests/faults.ts";
 import type { Linux } from "./guests/guests.ts";
 import { workingMachines } from "./guests/subjects.ts";
 import { persistent } from "./persistent.ts";
@@ -77,6 +78,24 @@ function versions(daemon: PrivateLibvirtd, kind: HypervisorKind) {
 }
 
 /**
+ * Processes of a domain, which bear its name: none, when it is gone. Control groups are the storm's to look at: here
+ * libvirtd has namespaces of its own, in which the driver finds nothing to sweep.
+ */
+function residueUnder(daemon: PrivateLibvirtd): Faults["residue"] {
+  return (name) =>
+    inside(daemon, "ps", "-eo", "args")
+      .split("\n")
+      .filter((line) => line.includes(name));
+}
+
+/** What can be wrong with any description, besides what the kind has. */
+function withoutLink(spec: DomainSpec): DomainSpec {
+  const { link } = spec.identity;
+  const guest = link.guestInterfaceName === undefined ? {} : { guestInterfaceName: "vmdomnone" };
+  return { ...spec, identity: { ...spec.identity, link: { ...link, interfaceName: "vmdomnone", ...guest } } };
+}
+
+/**
  * Machines whose kernel says hello and idles; with `kvm` on a machine that has it. `home` must be passable for QEMU's
  * user. With a Linux, that of our base image (`storeIn(…).build({})`), there are also machines that work.
  */
@@ -115,6 +134,26 @@ export function machines(
     foreignExists: (name) => foreignExists(daemon, uri, name),
     keepsConsole: true,
     versions: versions(daemon, kind),
+    faults: {
+      broken: {
+        "no disk": (spec) => ({
+          ...spec,
+          disk: { ...spec.disk, kind: "qcow2", path: "/no/disk", kernel, initramfs },
+        }),
+        "no kernel": (spec) => ({
+          ...spec,
+          disk: { ...spec.disk, kind: "qcow2", kernel: "/no/kernel", initramfs },
+        }),
+        "a disk that is none": (spec) => ({
+          ...spec,
+          disk: { ...spec.disk, kind: "qcow2", path: kernel, kernel, initramfs },
+        }),
+        "no link": withoutLink,
+        "more memory than there is": (spec) => ({ ...spec, memoryMiB: 1024 * 1024 }),
+      },
+      residue: residueUnder(daemon),
+      killLibvirtd: () => daemon.restart(),
+    },
     ...(linux === undefined ? {} : { working: workingMachines(daemon, home, linux) }),
   };
 }
@@ -180,5 +219,13 @@ export function containers(daemon: PrivateLibvirtd, home: string): Omit<Subject,
     foreignExists: (name) => foreignExists(daemon, uri, name),
     keepsConsole: true,
     versions: versions(daemon, "lxc"),
+    faults: {
+      broken: {
+        "no root": (spec) => ({ ...spec, disk: { kind: "directory", path: "/no/root" } }),
+        "no link": withoutLink,
+      },
+      residue: residueUnder(daemon),
+      killLibvirtd: () => daemon.restart(),
+    },
   };
 }

@@ -1,5 +1,8 @@
 /** The compliance suite's cases that need a guest which does something: its limits, its disk, its link, its console. */
+import { readFileSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { boundConsoleLogs, cutConsoleLog } from "../../../domain/console-bound.ts";
 import type { DomainSpec, Hypervisor } from "../../../domain/hypervisor.ts";
 import type { CapabilityCases } from "../capabilities/run.ts";
 import { BASE_MARK, told } from "./guests.ts";
@@ -32,6 +35,9 @@ const LIMITS: Limits = { memoryMiB: 96, vcpus: 1, diskMiB: 48 };
 
 /** MiB that a disk may take besides what the guest wrote: tables of qcow2 or ext4. */
 const TABLES_MIB = 4;
+
+/** Bytes that a console log may have here; emulated serial ports carry some hundred KiB/s. */
+const CONSOLE_BYTES = 256 * 1024;
 
 async function until(spec: DomainSpec, word: string): Promise<void> {
   const deadline = performance.now() + PATIENCE_MS;
@@ -119,6 +125,31 @@ export function workingCases(
       t.equal(working.baseMark(), BASE_MARK);
     },
   );
+
+  cases.test(
+    "console bound",
+    "the log of a guest that prints without end is cut, again and again",
+    async (t) => {
+      const spec = await working.spec(name("flood"), { tasks: ["flood"], who: "flood" }, LIMITS);
+      const controller = new AbortController();
+      const bounding = boundConsoleLogs(dirname(spec.consoleLog), controller.signal, CONSOLE_BYTES);
+      await hypervisor.create(spec);
+      const cut = (): boolean => readFileSync(spec.consoleLog, "latin1").includes("of this console were cut");
+      const deadline = performance.now() + PATIENCE_MS;
+      while (!cut() && performance.now() < deadline) await sleep(50);
+      t.equal(cut(), true);
+      const { size } = statSync(spec.consoleLog);
+      while (statSync(spec.consoleLog).size === size && performance.now() < deadline) await sleep(50);
+      t.not(statSync(spec.consoleLog).size, size, "and the guest prints on into what is left of it");
+      await hypervisor.destroy(spec.name);
+      controller.abort();
+      await bounding;
+      await cutConsoleLog(spec.consoleLog, CONSOLE_BYTES);
+      t.ok(statSync(spec.consoleLog).size <= CONSOLE_BYTES);
+    },
+  );
+
+  cases.notApplicable("network rate", "nothing bounds what a guest sends and receives yet");
 
   if (working.noDiskRate === undefined) {
     cases.test("disk rate", "reading takes the time that its rate gives it", async (t) => {

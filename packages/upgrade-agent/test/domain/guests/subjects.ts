@@ -42,7 +42,7 @@ export function workingMachines(daemon: PrivateLibvirtd, home: string, linux: Li
       disk,
       memoryMiB,
       vcpus,
-      consoleLog: join(home, `${name}.machine.log`),
+      consoleLog: join(home, `${name}.machine.console.log`),
       ...(diskMiBPerS === undefined ? {} : { diskMiBPerS }),
     });
   };
@@ -93,7 +93,7 @@ export function workingContainers(
       disk: { kind: "directory", path: root },
       memoryMiB: limits.memoryMiB,
       vcpus: limits.vcpus,
-      consoleLog: join(home, `${name}.container.log`),
+      consoleLog: join(home, `${name}.container.console.log`),
     });
   };
   return {

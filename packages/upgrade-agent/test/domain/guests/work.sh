@@ -47,10 +47,13 @@ fillup() {
   say fill "$?" "$(grep -o 'No space left' /tmp/filled)" "$(sed -n 's/^\([0-9]*\) bytes.*/\1/p' /tmp/filled)"
 }
 
-# Prints without end.
+# Prints without end, 64 KiB at a time.
 flood() {
   say flooding
-  yes "vmtest 0123456789012345678901234567890123456789012345678901234567890123456789"
+  while :; do
+    head -c 65536 /dev/zero | tr '\0' x
+    echo
+  done
 }
 
 # Ends when it is asked to: a container's process 1 by a signal, a machine by its power button.
