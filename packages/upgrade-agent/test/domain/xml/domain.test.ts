@@ -26,6 +26,7 @@ const tools = { busybox: "/.version-manager/bin/busybox", init: "/.version-manag
 
 /** Images of another make than our base. */
 const foreign: Readonly<Record<string, string>> = {
+  "a disk with a rate": machineXml("kvm", machineSpec("vm-n1-kv-2", { diskMiBPerS: 8 })),
   "a cloud image": machineXml("qemu", machineSpec("vm-n1-kv-2", { disk: bootable })),
   "a release's own kernel": machineXml(
     "kvm",
@@ -140,6 +141,14 @@ t.test("a guest of Xen is paravirtual unless the processor shall hold it apart",
   const held = xenXml(xenSpec, "pvh");
   validate(t, held);
   t.match(held, '<type arch="x86_64" machine="xenpvh">xenpvh</type>');
+});
+
+t.test("a disk's rate is in bytes, bounded, and on the private disk alone", async (t) => {
+  const xml = foreign["a disk with a rate"] ?? "";
+  t.equal(xml.match(/<total_bytes_sec>8388608<\/total_bytes_sec>/g)?.length, 1);
+  t.notMatch(documents["kvm"], "iotune");
+  for (const diskMiBPerS of [0, 1.5, 2 ** 21])
+    t.throws(() => machineXml("kvm", machineSpec("vm-n1-kv-2", { diskMiBPerS })), { code: "E_DOMAIN" });
 });
 
 t.test("xen's interface is put on a bridge that the XML names again", async (t) => {
