@@ -3,7 +3,7 @@
  * the way of its console to the domain's console log.
  */
 import { execFile } from "node:child_process";
-import { appendFile, lstat, mkdir, symlink, unlink } from "node:fs/promises";
+import { access, appendFile, lstat, mkdir, symlink, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { AgentError } from "../../errors.ts";
@@ -58,9 +58,19 @@ async function removeLink(path: string): Promise<void> {
   if (found?.isSymbolicLink() === true) await unlink(path);
 }
 
+/** Seen on Xen 4.17: a guest whose disk cannot be opened starts all the same, and runs without one. */
+async function requireDisk(path: string): Promise<void> {
+  try {
+    await access(path);
+  } catch (error) {
+    throw new AgentError("E_DOMAIN", `The disk ${path} cannot be opened; prepare it again.`, error);
+  }
+}
+
 export const xenHost = {
-  /** Makes bridge and link, again when they are there already. */
+  /** Makes bridge and link, again when they are there already. Throws E_DOMAIN, with nothing made when there is no disk. */
   async prepare(spec: DomainSpec): Promise<void> {
+    await requireDisk(spec.disk.path);
     const bridge = xenBridge(spec);
     const { guestInterfaceName = "" } = spec.identity.link;
     if (!(await exists(bridge)))

@@ -10,8 +10,11 @@ const skip = process.getuid?.() === 0 ? false : "needs root";
 const MODULES = { host: "../../../domain/libvirt/xen-host.ts", xml: "../../../domain/xml/xen.ts" };
 
 t.test("bridge and console are led to the domain's, twice, and removed twice", { skip }, async (t) => {
-  const consoleLog = join(t.testdir(), "console.log");
-  const spec = machineSpec("vmdom-xen", { identity: containerSpec("vmdom-xen").identity, consoleLog });
+  const consoleLog = join(t.testdir({ "disk.qcow2": "" }), "console.log");
+  const { identity } = containerSpec("vmdom-xen");
+  const absent = machineSpec("vmdom-xen", { identity, consoleLog });
+  const path = join(t.testdirName, "disk.qcow2");
+  const spec = { ...absent, disk: { ...absent.disk, path } };
   const program = `
     import { execFileSync } from "node:child_process";
     import { appendFileSync, readdirSync, writeFileSync } from "node:fs";
@@ -21,6 +24,8 @@ t.test("bridge and console are led to the domain's, twice, and removed twice", {
     const spec = ${JSON.stringify(spec)};
     const consoles = "/var/log/xen/console";
     ip("link", "add", "vmdomh0", "type", "veth", "peer", "name", "vmdomg0");
+    const refused = await xenHost.prepare(${JSON.stringify(absent)}).catch((error) => error.code);
+    console.log("without a disk:", refused, ip("-o", "link", "show", "type", "bridge").trim() + ".");
     await xenHost.prepare(spec);
     await xenHost.prepare(spec);
     console.log(ip("-o", "link", "show", "master", "xbvmdomg0"));
@@ -38,6 +43,7 @@ t.test("bridge and console are led to the domain's, twice, and removed twice", {
   const node = [process.execPath, "--input-type=module", "--eval", program];
   const apart = ["--net", "--mount", "sh", "-ec", 'mount -t tmpfs tmpfs /var/log; exec "$@"', "sh"];
   const output = execFileSync("unshare", [...apart, ...node], { encoding: "utf8" });
+  t.match(output, /^without a disk: E_DOMAIN \.$/m);
   t.match(output, /vmdomg0@vmdomh0/);
   t.match(output, /^links left: \.$/m);
   t.match(output, /^consoles left: \.$/m);
