@@ -178,6 +178,18 @@ t.test("a second start finds the first one", async (t) => {
   t.notOk(it.told().includes("output second"));
 });
 
+t.test("the service of a supervisor that was killed is ended before the next one's begins", async (t) => {
+  const it = new Supervised(t);
+  it.start([], 'echo "$$" >"$HERE/pid"; echo first; exec sleep 300');
+  await it.until("output first");
+  const pid = readFileSync(join(it.directory, "pid"), "utf8").trim();
+  process.kill(Number(readFileSync(join(it.directory, "log/supervisor/pid"), "utf8")), "SIGKILL");
+  t.ok(existsSync(`/proc/${pid}/exe`));
+  it.start([], `[ -e /proc/${pid}/exe ] && echo both; echo second; exec sleep 300`);
+  await it.until("output second");
+  t.notOk(it.told().includes("output both"));
+});
+
 t.test("the log is bounded, and a reader goes on where it was", async (t) => {
   const it = new Supervised(t);
   it.start(
