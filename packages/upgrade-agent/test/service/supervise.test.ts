@@ -1,5 +1,5 @@
 /** The supervisor itself, on this machine: no root, no domain; its log is in a directory of the test. */
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -188,6 +188,10 @@ t.test("the service of a supervisor that was killed is ended before the next one
   it.start([], `[ -e /proc/${pid}/exe ] && echo both; echo second; exec sleep 300`);
   await it.until("output second");
   t.notOk(it.told().includes("output both"));
+  it.stop();
+  const left = (): string => spawnSync("pgrep", ["-f", it.directory], { encoding: "utf8" }).stdout;
+  for (let waited = 0; left() !== "" && waited < patienceMs; waited += 20) await sleep(20);
+  t.equal(left(), "", "and nothing of either is left");
 });
 
 t.test("the log is bounded, and a reader goes on where it was", async (t) => {
