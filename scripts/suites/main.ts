@@ -9,6 +9,8 @@ const help = `scripts/test [--only NAME] [--cases N | --full] [--seed N | --seed
 Suites, in this order:
 ${suites.map((suite) => `  ${suite.name.padEnd(14)}${suite.describe}`).join("\n")}
 
+An integration test that fails is tried once more, alone; one that passes then is named as FLAKY.
+
 --only NAME   one suite, or every test file whose path contains NAME
 --cases N     with --only: how many cases the tests that count them try (a whole number from 1; passed on as CASES).
               router-differential: packets, else 1,000,000; about 25,000 a second

@@ -13,6 +13,8 @@ export type Suite = {
       readonly jobs: number;
       /** Seconds without news after which a file counts as hung. */
       readonly timeoutS: number;
+      /** How many files that failed are tried once more, alone. */
+      readonly secondTries?: number;
       /** Too long for every run: only when its name, or a file of it, is asked for. */
       readonly onDemand?: boolean;
     }
@@ -41,6 +43,7 @@ export const suites: readonly Suite[] = [
     ending: ".integration.ts",
     jobs: 1,
     timeoutS: 900,
+    secondTries: 2,
   },
   {
     name: "long",
