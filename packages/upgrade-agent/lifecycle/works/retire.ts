@@ -69,8 +69,8 @@ async function takePortsBack(context: WorkContext, upgrade: Upgrade): Promise<vo
 const shutdownDeadlineMs = 15_000;
 
 /**
- * Ends the domain in order, then removes it, its link and disk. Idempotent. A failed version's release stays, for inspection and another try;
- * a retired one's goes too.
+ * Ends the domain in order, then removes it, its link and disk. Idempotent. A failed version's release stays, for
+ * inspection and another try; a retired one's goes too.
  */
 export async function cleanUp(context: WorkContext, upgrade: Upgrade): Promise<void> {
   const name = domainName(context.config, upgrade);
