@@ -50,8 +50,8 @@ export async function cloneSpare(
   }
 }
 
-/** Shares blocks where the file system can. */
-async function copyMemory(from: string, to: string, xml: string): Promise<void> {
+/** A saved state for the domain that `xml` describes. Shares blocks where the file system can. Throws E_DOMAIN. */
+export async function copyMemory(from: string, to: string, xml: string): Promise<void> {
   await copyFile(from, to, constants.COPYFILE_FICLONE);
   const file = await open(to, "r+");
   try {

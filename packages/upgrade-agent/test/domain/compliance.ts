@@ -12,6 +12,8 @@ import type { Working } from "./guests/cases.ts";
 import { faultCases } from "./guests/faults.ts";
 import type { Faults } from "./guests/faults.ts";
 import { orderlyCases } from "./guests/orderly.ts";
+import { savedCases } from "./guests/saved.ts";
+import type { Savable } from "./guests/saved.ts";
 
 export interface Subject {
   readonly hypervisor: Hypervisor;
@@ -30,6 +32,8 @@ export interface Subject {
   readonly faults?: Faults;
   /** Guests that do something; the fakes have none. */
   readonly working?: Working;
+  /** Machines that are saved while they do something, where the hypervisor can. */
+  readonly savable?: Savable;
   /** Of real ones: what the guests run on, by name and version. They leave a record (`capabilities/record.ts`). */
   readonly versions?: () => Promise<Readonly<Record<string, string>>>;
 }
@@ -172,8 +176,11 @@ export function compliance(t: Test, prefix: string, subject: Subject): void {
     t.same(states(), ["running", "stopped", "absent", "running", "stopped", "absent"]);
     await stop();
   });
-  if (hypervisor.saving === undefined)
+  const { saving } = hypervisor;
+  if (saving === undefined)
     cases.notApplicable("save and restore", "what runs there cannot be saved, or nobody has tried");
+  else if (subject.savable !== undefined)
+    savedCases(cases, name, { hypervisor, saving, savable: subject.savable });
   const { faults } = subject;
   const spec = (domain: string): Promise<DomainSpec> => subject.spec(domain);
   if (faults !== undefined) faultCases(cases, name, { hypervisor, spec, faults });

@@ -154,8 +154,12 @@ export function machines(
       residue: residueUnder(daemon),
       killLibvirtd: () => daemon.restart(),
     },
-    ...(linux === undefined ? {} : { working: workingMachines(daemon, home, linux) }),
+    ...(linux === undefined ? {} : workingParts(workingMachines(daemon, home, linux))),
   };
+}
+
+function workingParts(working: ReturnType<typeof workingMachines>): Pick<Subject, "working" | "savable"> {
+  return { working, savable: working.savable };
 }
 
 /** Whatever is left of an earlier one goes first: the kernel removes it a moment after its container. */

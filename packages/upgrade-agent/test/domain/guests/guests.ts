@@ -12,7 +12,7 @@ import { cpio } from "../../../image/build/cpio.ts";
 import { idShift } from "../../../image/build/shift.ts";
 
 /** Functions of `work.sh`. */
-export type Task = "facts" | "hog" | "spin" | "mark" | "read16" | "fillup" | "flood" | "heed";
+export type Task = "facts" | "hog" | "spin" | "mark" | "read16" | "fillup" | "flood" | "heed" | "count";
 
 export interface Work {
   readonly tasks: readonly Task[];
@@ -50,8 +50,18 @@ export async function workingDisk(home: string, name: string, diskMiB: number): 
     writeFileSync(raw, BASE_MARK.padEnd(4096, "\0"));
     execFileSync("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", raw, base]);
   }
+  return await overlayOn(home, name, base, `${diskMiB}M`);
+}
+
+/** QEMU's; as large as what it lies on unless `size` says otherwise. */
+export async function overlayOn(
+  home: string,
+  name: string,
+  below: string,
+  ...size: readonly string[]
+): Promise<string> {
   const path = join(home, `${name}.qcow2`);
-  execFileSync("qemu-img", ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", base, path, `${diskMiB}M`]);
+  execFileSync("qemu-img", ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", below, path, ...size]);
   const { uid, gid } = await systemUser(QEMU_USER);
   chownSync(path, uid, gid);
   return path;
@@ -90,7 +100,7 @@ export function workingUpper(store: string, { tasks, who }: Work): void {
 }
 
 /** What the guest said after `word`, once per time that it did. */
-export function told(spec: DomainSpec, word: string): string[] {
+export function told(spec: Pick<DomainSpec, "consoleLog">, word: string): string[] {
   const console = existsSync(spec.consoleLog) ? readFileSync(spec.consoleLog, "latin1") : "";
   return console
     .split(/\r?\n/)

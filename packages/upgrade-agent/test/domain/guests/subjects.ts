@@ -6,9 +6,18 @@ import type { PrivateLibvirtd } from "@version-manager/testbed/libvirt";
 import type { DomainSpec } from "../../../domain/hypervisor.ts";
 import { makeBounded, mountBounded, unmountAll } from "../../../image/bounded.ts";
 import { containerSpec, identity, machineSpec } from "../specs.ts";
-import type { Working } from "./cases.ts";
-import { BASE_MARK, workingDisk, workingInitramfs, workingRoot, workingUpper, workWords } from "./guests.ts";
+import type { Limits, Working } from "./cases.ts";
+import {
+  BASE_MARK,
+  overlayOn,
+  workingDisk,
+  workingInitramfs,
+  workingRoot,
+  workingUpper,
+  workWords,
+} from "./guests.ts";
 import type { Linux, Work } from "./guests.ts";
+import type { Savable } from "./saved.ts";
 
 /** Runs a script where libvirtd runs. */
 function inside(daemon: PrivateLibvirtd, script: string): void {
@@ -22,32 +31,52 @@ const BLOCK_BYTES = 512;
 const macOf = (number: number): string => `52:54:00:00:01:${number.toString(16).padStart(2, "0")}`;
 
 /** Machines of QEMU, emulated or on KVM, that boot this kernel. */
-export function workingMachines(daemon: PrivateLibvirtd, home: string, linux: Linux): Working {
+export function workingMachines(
+  daemon: PrivateLibvirtd,
+  home: string,
+  linux: Linux,
+): Working & { readonly savable: Savable } {
   const initramfs = join(home, "work-initramfs");
   workingInitramfs(linux, initramfs);
   let made = 0;
-  const spec: Working["spec"] = async (name, work, { memoryMiB, vcpus, diskMiB, diskMiBPerS }) => {
+  const linked = (): DomainSpec["identity"] => {
     const [interfaceName, mac] = [`vmdomw${made}`, macOf(made++)];
     inside(daemon, `ip tuntap add ${interfaceName} mode tap`);
+    return { ...identity, link: { ...identity.link, interfaceName, mac } };
+  };
+  const machine = async (name: string, work: Work, { memoryMiB, vcpus, diskMiB }: Limits) => {
     const path = await workingDisk(home, name, diskMiB);
-    const disk = {
-      kind: "qcow2",
-      path,
-      kernel: linux.kernel,
-      initramfs,
-      kernelWords: workWords(work),
-    } as const;
-    return machineSpec(name, {
-      identity: { ...identity, link: { ...identity.link, interfaceName, mac } },
-      disk,
-      memoryMiB,
-      vcpus,
-      consoleLog: join(home, `${name}.machine.console.log`),
-      ...(diskMiBPerS === undefined ? {} : { diskMiBPerS }),
-    });
+    const kernelWords = workWords(work);
+    const disk = { kind: "qcow2", path, kernel: linux.kernel, initramfs, kernelWords } as const;
+    return { name, disk, memoryMiB, vcpus, consoleLog: join(home, `${name}.machine.console.log`) };
+  };
+  const spec: Working["spec"] = async (name, work, limits) => {
+    const { diskMiBPerS } = limits;
+    const rate = diskMiBPerS === undefined ? {} : { diskMiBPerS };
+    return machineSpec(name, { identity: linked(), ...(await machine(name, work, limits)), ...rate });
+  };
+  const savable: Savable = {
+    template: async (name, work, limits) => {
+      const spec = { ...(await machine(name, work, limits)), socket: join(home, `${name}.line`) };
+      return { spec, file: join(home, `${name}.save`) };
+    },
+    clone: async (name, { disk, ...template }) => {
+      const path = await overlayOn(home, name, disk.path);
+      const consoleLog = join(home, `${name}.machine.console.log`);
+      const { memoryMiB, vcpus } = template;
+      const spec = machineSpec(name, {
+        identity: linked(),
+        disk: { ...disk, path },
+        memoryMiB,
+        vcpus,
+        consoleLog,
+      });
+      return { spec, file: join(home, `${name}.save`), socket: join(home, `${name}.line`) };
+    },
   };
   return {
     spec,
+    savable,
     seesVcpus: true,
     diskBytes: (name) => statSync(join(home, `${name}.qcow2`)).blocks * BLOCK_BYTES,
     baseMark: () => {

@@ -66,5 +66,17 @@ heed() {
   acpid -c /etc/acpi -l /tmp/acpid
 }
 
+# Counts without end, and says at each number since which boot it does. Lines have an end that shows, for a machine that
+# is saved may be about to say one.
+count() {
+  boot=$(cat /proc/sys/kernel/random/boot_id)
+  number=0
+  while :; do
+    number=$((number + 1))
+    say count "$boot" "$number" so far
+    usleep 50000
+  done
+}
+
 for task in $tasks; do "$task"; done
 say done
