@@ -12,6 +12,8 @@ import type { Socket } from "node:net";
 import type { DataPath, DataPathConfig } from "../../datapath/datapath.ts";
 
 const ANSWER_TIMEOUT_MS = 4000;
+/** Said to an echo server, which then is the first to close. */
+const LAST_WORDS = "bye";
 
 const sockets = new Map<number, { socket: Socket; received: string }>();
 let nextId = 1;
@@ -60,15 +62,18 @@ function waitFor(id: number, wanted: (text: string) => boolean): Promise<string>
 
 const calls: Record<string, (...args: never[]) => unknown> = {
   /**
-   * Greets with its name and the peer's address and port, then echoes, after `delayMs`; with `hash`, answers a
-   * stream's hash at its end.
+   * Greets with its name and the peer's address and port, then echoes, after `delayMs`, and ends the connection when
+   * told so by `LAST_WORDS`; with `hash`, answers a stream's hash at its end.
    */
   async tcpServe(port: number, name: string, mode: "echo" | "hash" = "echo", delayMs = 0, host = "0.0.0.0") {
     const server = createServer({ allowHalfOpen: true }, (socket) => {
       socket.on("error", () => socket.destroy());
       if (mode === "hash") return answerHash(socket);
       socket.write(`${name} ${socket.remoteAddress}:${socket.remotePort}\n`);
-      socket.on("data", (data) => void setTimeout(() => socket.write(data), delayMs));
+      socket.on("data", (data) => {
+        if (data.toString() === LAST_WORDS) socket.end();
+        else void setTimeout(() => socket.write(data), delayMs);
+      });
       socket.on("end", () => socket.end());
     });
     await new Promise<void>((resolve, reject) =>
@@ -158,6 +163,12 @@ const calls: Record<string, (...args: never[]) => unknown> = {
     entry.received = "";
     entry.socket.write(text);
     return waitFor(id, (received) => received.length >= text.length);
+  },
+  /** Lets the echo server close first: it has the TIME_WAIT then, and this end's port is free at once. */
+  async tcpDismissed(id: number) {
+    const socket = sockets.get(id)?.socket;
+    if (socket === undefined) throw new Error("no socket");
+    await new Promise<void>((resolve) => socket.once("close", () => resolve()).write(LAST_WORDS));
   },
   async tcpClose(id: number) {
     const socket = sockets.get(id)?.socket;

@@ -45,6 +45,21 @@ async function run(): Promise<void> {
     t.equal(await b.call("directConnections", 1), 0);
   });
 
+  t.test("a client that connects from a port it had before goes where new clients go", async (t) => {
+    const localPort = 20_001;
+    await direct(1);
+    const before = await client.connect(b.address, CLIENT_TCP, localPort);
+    t.match(before.greeting, /^node2-v1 /);
+    await client.call("tcpDismissed", before.id);
+    t.equal(await b.call("directConnections", 0), 0);
+
+    await b.call("setClientPath", "kv", { kind: "proxy" });
+    const after = await client.connect(b.address, CLIENT_TCP, localPort);
+    t.equal(after.greeting, `proxy 10.78.0.100:${localPort}`);
+    t.equal(await client.echo(after.id, "hello"), "hello");
+    await client.call("tcpClose", after.id);
+  });
+
   t.test("datagrams of clients follow the path, and a busy client stays", async (t) => {
     await direct(1);
     t.match(await client.udp(b.address, CLIENT_UDP, 100, 20_100), /^node2-v1 10\.78\.0\.100:20100 intact$/);

@@ -208,6 +208,13 @@ static __always_inline int start_flow(const struct flow_key *key, const struct f
 	return failed;
 }
 
+/* For a connection that the host has now: what is left of an earlier one must not claim its segments. */
+static __always_inline void forget_flow(const struct flow_key *key)
+{
+	bpf_map_delete_elem(&tentative, key);
+	bpf_map_delete_elem(&flows, key);
+}
+
 static __always_inline int start_incoming(const struct flow_key *key, __u8 slot, __u8 role)
 {
 	struct flow flow = {.slot = slot, .role = role, .last_seen_ns = bpf_ktime_get_coarse_ns()};

@@ -141,7 +141,11 @@ static __always_inline int client_opens(struct __sk_buff *skb, struct segment *s
 	slot = client_domain(port, &key->remote, &number);
 	if (slot && start_incoming(key, number, ROLE_CLIENT))
 		return count(skb, slot, V_KERNEL_ERROR, TC_ACT_SHOT);
-	return slot ? to_domain_counted(skb, slot, V_CLIENT_IN) : TC_ACT_OK;
+	if (slot)
+		return to_domain_counted(skb, slot, V_CLIENT_IN);
+	if (flow)
+		forget_flow(key);
+	return TC_ACT_OK;
 }
 
 /* A segment of a connection in the table that does not open it. */

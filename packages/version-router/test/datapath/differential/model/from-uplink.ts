@@ -12,7 +12,7 @@ import {
   isReserved6,
 } from "./address.ts";
 import { quotedFlow, quotedSlot, withRoomForMark } from "./icmp.ts";
-import { GATEWAY, PROTOCOL } from "./world.ts";
+import { flowId, GATEWAY, PROTOCOL } from "./world.ts";
 import type { Mark } from "../../../../mark/index.ts";
 import type { Ip, Outcome, Tcp, Udp } from "./frame.ts";
 import type { Flow, FlowKey, Port, Slot, World } from "./world.ts";
@@ -144,6 +144,8 @@ class FromUplink {
       if (flow.role === "client") return this.#toSlotOf(flow, "client_in");
       return this.#reset(this.#world.slots.get(flow.slot), ip, tcp, "tuple_in_use");
     }
+    // What comes next of it is the host's, unless a domain gets it now.
+    this.#world.flows.delete(flowId(key));
     return this.#toClientDomain(key, port);
   }
 
