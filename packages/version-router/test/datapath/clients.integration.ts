@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import t from "tap";
 import { CLIENT_SLOW, CLIENT_TCP, CLIENT_UDP, CLIENT_UDP_SLOW, SLOW_MS, startFleet } from "./kv-fleet.ts";
 import { whyNoLab } from "./lab.ts";
+import { servedInTurn } from "./returning-client.ts";
 
 const skip = whyNoLab();
 if (skip === false) await run();
@@ -46,18 +47,11 @@ async function run(): Promise<void> {
   });
 
   t.test("a client that connects from a port it had before goes where new clients go", async (t) => {
-    const localPort = 20_001;
-    await direct(1);
-    const before = await client.connect(b.address, CLIENT_TCP, localPort);
-    t.match(before.greeting, /^node2-v1 /);
-    await client.call("tcpDismissed", before.id);
+    const [first, second, third] = await servedInTurn(client, b, 20_001);
+    t.equal(first, "node2-v1 10.78.0.100:20001");
+    t.equal(second, "proxy 10.78.0.100:20001");
+    t.equal(third, first);
     t.equal(await b.call("directConnections", 0), 0);
-
-    await b.call("setClientPath", "kv", { kind: "proxy" });
-    const after = await client.connect(b.address, CLIENT_TCP, localPort);
-    t.equal(after.greeting, `proxy 10.78.0.100:${localPort}`);
-    t.equal(await client.echo(after.id, "hello"), "hello");
-    await client.call("tcpClose", after.id);
   });
 
   t.test("datagrams of clients follow the path, and a busy client stays", async (t) => {

@@ -2,6 +2,7 @@
 import t from "tap";
 import { CLIENT_SLOW, CLIENT_TCP, CLIENT_UDP, startFleet } from "./kv-fleet.ts";
 import { whyNoLab } from "./lab.ts";
+import { servedInTurn } from "./returning-client.ts";
 
 const skip = whyNoLab();
 if (skip === false) await run();
@@ -41,6 +42,14 @@ async function run(): Promise<void> {
     for (const { id } of [old, proxied, next]) await client.call("tcpClose", id);
     t.equal(await b.call("directConnections", 0), 0);
     t.equal(await b.call("directConnections", 1), 0);
+  });
+
+  t.test("a client that connects from a port it had before goes where new clients go", async (t) => {
+    const [first, second, third] = await servedInTurn(client, b, 20_001);
+    t.equal(first, "node2-v1 10.78.0.100:20001");
+    t.equal(second, "proxy 10.78.0.100:20001");
+    t.equal(third, first);
+    t.equal(await b.call("directConnections", 0), 0);
   });
 
   t.test("datagrams of clients follow the path, and a busy client stays", async (t) => {
