@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 /**
  * Makes the releases of three services, each of which serves registers by one protocol, out of v1 and v2:
- * `prepare.mjs DIRECTORY` writes DIRECTORY/registers-{http,resp,udp}-{1,2}, ready for `vm-upgrade pack`.
+ * `prepare.mjs DIRECTORY [slow]` writes DIRECTORY/registers-{http,resp,udp}-{1,2}, ready for `vm-upgrade pack`. With `slow`
+ * they have deadlines, and a pause between looks at their health, for machines of which all is emulated, and more memory,
+ * because the kernel of a virtual machine takes its part.
  */
 import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,6 +15,17 @@ const SERVICES = {
   udp: { port: 5300, client: ["udp/5300", "tcp/5300"] },
 };
 
+const [output, pace = "quick"] = process.argv.slice(2);
+const PACES = {
+  quick: { times: 1, intervalMs: 500, memoryMiB: 128 },
+  slow: { times: 10, intervalMs: 3_000, memoryMiB: 192 },
+};
+if (output === undefined || !(pace in PACES)) {
+  console.error("usage: prepare.mjs DIRECTORY [slow]");
+  process.exit(2);
+}
+const { times, intervalMs, memoryMiB } = PACES[pace];
+
 function manifest(protocol, version) {
   const { port, client } = SERVICES[protocol];
   const words = `${protocol} ${port}`;
@@ -22,30 +35,27 @@ function manifest(protocol, version) {
     service: `registers-${protocol}`,
     version,
     label: `${version}.0.0`,
-    memoryMiB: 128,
+    memoryMiB,
     ports: { peer: [], client },
     hooks: {
       start: `echo $$ >/run/registers.pid && exec node index.js ${words} /var/lib/registers`,
-      health: { command: `bash health ${words}`, timeoutMs: 10_000 },
-      drain: { command: signal("USR2"), timeoutMs: 10_000 },
-      ...(version > 1 ? { migrate: { command: `node migrate.js ${words}`, timeoutMs: 120_000 } } : {}),
-      stop: { command: signal("TERM"), timeoutMs: 10_000 },
+      health: { command: `bash health ${words}`, timeoutMs: times * 10_000 },
+      drain: { command: signal("USR2"), timeoutMs: times * 10_000 },
+      ...(version > 1
+        ? { migrate: { command: `node migrate.js ${words}`, timeoutMs: times * 120_000 } }
+        : {}),
+      stop: { command: signal("TERM"), timeoutMs: times * 10_000 },
     },
-    health: { intervalMs: 500, successes: 2, deadlineMs: 120_000 },
+    health: { intervalMs, successes: 2, deadlineMs: times * 120_000 },
     // A client of datagrams has gone when it was quiet for long; after this it is led to the proxy all the same.
     drain:
       protocol === "udp"
-        ? { timeoutMs: 5_000, onTimeout: "reset" }
-        : { timeoutMs: 30_000, onTimeout: "fail" },
+        ? { timeoutMs: times * 5_000, onTimeout: "reset" }
+        : { timeoutMs: times * 30_000, onTimeout: "fail" },
     ...(version > 1 ? { proxy: { module: `proxy/${protocol}.js` } } : {}),
   };
 }
 
-const [output] = process.argv.slice(2);
-if (output === undefined) {
-  console.error("usage: prepare.mjs DIRECTORY");
-  process.exit(2);
-}
 for (const protocol of Object.keys(SERVICES)) {
   for (const version of [1, 2]) {
     const release = join(output, `registers-${protocol}-${version}`);

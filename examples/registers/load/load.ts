@@ -24,6 +24,8 @@ export interface LoadOptions extends Place {
   readonly keys: number;
   /** Milliseconds after which a client takes another connection or port. */
   readonly recycleMs: number;
+  /** Milliseconds that a connection may take to stand, and then to bring anything of what was asked. */
+  readonly silenceMaxMs: number;
   readonly random: () => number;
 }
 
@@ -93,9 +95,9 @@ export class Load {
   }
 
   #client(name: string): Client {
-    const { protocol, host, port } = this.#options;
+    const { protocol, host, port, silenceMaxMs } = this.#options;
     if (protocol === "udp") return new DatagramClient({ host, port }, name, this.#journal);
-    return new StreamClient({ host, port }, protocol === "http" ? http : resp, this.#journal);
+    return new StreamClient({ host, port, silenceMaxMs }, protocol === "http" ? http : resp, this.#journal);
   }
 
   async #work(name: string): Promise<void> {

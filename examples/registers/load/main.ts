@@ -5,6 +5,7 @@
  * {"type": "read"}, each with an object `services` by name. `quit` ends it.
  *
  *     main.ts --service NAME=http://ADDRESS:PORT [--service …] [--rate 100] [--clients 4] [--depth 8] [--keys 16]
+ *             [--silence-ms 15000]
  *
  * The schemes are http, resp and udp; the rate is requests per second of each service.
  */
@@ -24,6 +25,7 @@ function loadsFrom(words: readonly string[]): Map<string, Load> {
       clients: { type: "string", default: "4" },
       depth: { type: "string", default: "8" },
       keys: { type: "string", default: "16" },
+      "silence-ms": { type: "string", default: "15000" },
     },
   });
   const habits = {
@@ -32,6 +34,7 @@ function loadsFrom(words: readonly string[]): Map<string, Load> {
     depth: Number(values.depth),
     keys: Number(values.keys),
     recycleMs: RECYCLE_MS,
+    silenceMaxMs: Number(values["silence-ms"]),
     random: Math.random,
   };
   return new Map(

@@ -5,9 +5,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Journal } from "./journal.ts";
 import type { Protocol, Reply, Request } from "./protocol.ts";
 
-/** Milliseconds without any answer on a connection with requests on their way. */
-const SILENCE_MAX_MS = 15_000;
-const CONNECT_MAX_MS = 15_000;
 const CONNECT_PAUSE_MS = 50;
 
 interface Flight {
@@ -22,8 +19,13 @@ export interface Place {
   readonly port: number;
 }
 
+export interface StreamPlace extends Place {
+  /** Milliseconds without any answer on a connection with requests on their way, or until it stands. */
+  readonly silenceMaxMs: number;
+}
+
 export class StreamClient {
-  readonly #place: Place;
+  readonly #place: StreamPlace;
   readonly #protocol: Protocol;
   readonly #journal: Journal;
   #socket: Socket | undefined;
@@ -32,7 +34,7 @@ export class StreamClient {
   #closing = false;
   #id = 0;
 
-  constructor(place: Place, protocol: Protocol, journal: Journal) {
+  constructor(place: StreamPlace, protocol: Protocol, journal: Journal) {
     this.#place = place;
     this.#protocol = protocol;
     this.#journal = journal;
@@ -62,7 +64,7 @@ export class StreamClient {
 
   async #connected(): Promise<Socket> {
     if (this.#socket !== undefined && !this.#closing) return this.#socket;
-    const untilMs = performance.now() + CONNECT_MAX_MS;
+    const untilMs = performance.now() + this.#place.silenceMaxMs;
     for (;;) {
       const socket = await this.#open();
       if (socket !== undefined) return socket;
@@ -76,11 +78,12 @@ export class StreamClient {
 
   #open(): Promise<Socket | undefined> {
     return new Promise((resolve) => {
-      const socket = connect({ ...this.#place, noDelay: true, timeout: SILENCE_MAX_MS });
+      const { host, port, silenceMaxMs } = this.#place;
+      const socket = connect({ host, port, noDelay: true, timeout: silenceMaxMs });
       socket.setEncoding("latin1");
       socket.on("error", () => undefined);
       socket.on("timeout", () => {
-        if (this.#flights.length > 0) this.#journal.fail(`no reply within ${SILENCE_MAX_MS} ms`);
+        if (this.#flights.length > 0) this.#journal.fail(`no reply within ${silenceMaxMs} ms`);
         socket.destroy();
       });
       socket.once("connect", () => {

@@ -35,9 +35,19 @@ export class Clients {
     });
   }
 
-  /** `services`: words for `--service`. */
-  static async start(testbed: string, services: readonly string[], rate: number): Promise<Clients> {
-    const words = [...services.flatMap((service) => ["--service", service]), "--rate", String(rate)];
+  /** `services`: words for `--service`; `habits`: further words. */
+  static async start(
+    testbed: string,
+    services: readonly string[],
+    rate: number,
+    habits: readonly string[] = [],
+  ): Promise<Clients> {
+    const words = [
+      ...services.flatMap((service) => ["--service", service]),
+      "--rate",
+      String(rate),
+      ...habits,
+    ];
     const command = [process.execPath, program, ...words];
     const [file, ...rest] = await commandAt({ name: testbed, node: "client" }, command);
     return new Clients(spawn(file, rest, { stdio: ["pipe", "pipe", "inherit"] }));

@@ -16,13 +16,18 @@ export interface Releases {
   tarball(protocol: Protocol, version: number): string;
 }
 
-export async function packReleases(directory: string): Promise<Releases> {
+/** Only those of `wanted` protocols. `slow` ones are for machines of which all is emulated. */
+export async function packReleases(
+  directory: string,
+  wanted: readonly Protocol[] = protocols,
+  pace: "quick" | "slow" = "quick",
+): Promise<Releases> {
   const keyFile = join(directory, "fleet.key");
   await generateFleetKey(keyFile);
   const prepare = fileURLToPath(new URL("../../registers/prepare.mjs", import.meta.url));
-  await promisify(execFile)(process.execPath, [prepare, directory]);
+  await promisify(execFile)(process.execPath, [prepare, directory, pace]);
   const tarballs = new Map<string, string>();
-  for (const protocol of protocols) {
+  for (const protocol of wanted) {
     for (const version of [1, 2]) {
       const name = `registers-${protocol}-${version}`;
       const options = { directory: join(directory, name), outputDirectory: directory, keyFile };
