@@ -8,6 +8,7 @@ import { listGroups, processesOf, removeGroup } from "./cgroups.ts";
 import { run, runAny } from "./command.ts";
 import { TestbedError } from "./errors.ts";
 import { checkName, prefixOf, STATE_ROOT } from "./layout.ts";
+import { destroyGuests } from "./node/xen.ts";
 import { killAll, processesInNetns } from "./processes.ts";
 import { isBeingMade, readState, removeState } from "./state.ts";
 
@@ -65,7 +66,9 @@ async function removeWhatIsThere(name: string, prefix: string): Promise<void> {
 async function removeNetns(netns: string): Promise<void> {
   const { code, stdout } = await runAny(["ip", "-n", netns, "-json", "link", "show"]);
   if (code === 0) {
-    for (const { ifname } of JSON.parse(stdout || "[]") as { readonly ifname: string }[]) {
+    const links = JSON.parse(stdout || "[]") as { readonly ifname: string }[];
+    await destroyGuests(links.map(({ ifname }) => ifname));
+    for (const { ifname } of links) {
       // A link may be gone with its other end, or be one that no namespace can be without (lo).
       if (ifname !== "lo") await runAny(["ip", "-n", netns, "link", "delete", ifname]);
     }

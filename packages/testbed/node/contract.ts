@@ -16,6 +16,8 @@ export const initSchema = z.strictObject({
   controlSocket: z.string(),
   /** The host has only cgroup v2. */
   unifiedControlGroups: z.boolean(),
+  /** The machine is Xen's first domain. */
+  underXen: z.boolean(),
   logDirectory: z.string(),
   hosts: z.string(),
   path: z.string(),

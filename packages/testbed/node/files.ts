@@ -8,9 +8,12 @@ import { LIBVIRT_SOCKET, writeLibvirtHome } from "../libvirt/index.ts";
 import { PROGRAMS } from "../options.ts";
 import type { Plan } from "../options.ts";
 import type { InitConfig, ServiceConfig } from "./contract.ts";
+import { runsUnderXen } from "./xen.ts";
 
 /** Root below which libvirt's findings about QEMU are kept between testbeds, laid out as on a machine. */
 export const CAPABILITIES_ROOT = "/var/cache/version-manager/libvirt";
+
+const LOG_DIRECTORY = "/var/log/version-manager";
 
 const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -88,6 +91,8 @@ async function writeConfiguration(plan: Plan, node: NodeLayout): Promise<void> {
     serviceAddress: node.address,
     peers,
     hypervisor: plan.hypervisor,
+    // xenconsoled writes the consoles' logs, and sees the machine's directories, not the node's.
+    ...(runsUnderXen() ? { logDirectory: join(node.directory, LOG_DIRECTORY) } : {}),
     ...options.agentConfig,
   });
   await mkdir(join(etc, "trust"));
@@ -111,7 +116,8 @@ export async function writeNode(plan: Plan, node: NodeLayout): Promise<void> {
     privateDirectories: [...PRIVATE_DIRECTORIES],
     controlSocket: node.controlSocket,
     unifiedControlGroups: await isUnified(),
-    logDirectory: "/var/log/version-manager",
+    underXen: runsUnderXen(),
+    logDirectory: LOG_DIRECTORY,
     hosts,
     path: searchPath(plan.layout),
     services: servicesOf(plan),

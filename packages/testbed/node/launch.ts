@@ -6,6 +6,7 @@ import { createGroup, createLeaf, listGroups, processesOf } from "../cgroups.ts"
 import type { NodeLayout } from "../layout.ts";
 import { namespacePids } from "../processes.ts";
 import type { Command } from "../wire/plan.ts";
+import { inheritedByNode } from "./xen.ts";
 
 /** The init beside this file, as source or as built. */
 const INIT = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "init.ts" : "init.js", import.meta.url));
@@ -38,8 +39,9 @@ export async function launchNode(node: NodeLayout): Promise<void> {
   const enter: Command = ["nsenter", `--net=/run/netns/${node.netns}`, "unshare", "--cgroup", ...isolated];
   const [file, ...args] = inGroups(await createGroup(node.cgroup), enter);
   const log = openSync(`${node.directory}/init.log`, "a");
-  const child = spawn(file, args, { stdio: ["ignore", log, log], detached: true, cwd: "/" });
-  closeSync(log);
+  const inherited = inheritedByNode();
+  const child = spawn(file, args, { stdio: ["ignore", log, log, ...inherited], detached: true, cwd: "/" });
+  for (const descriptor of [log, ...inherited]) closeSync(descriptor);
   child.unref();
 }
 

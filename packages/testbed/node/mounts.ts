@@ -6,6 +6,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { InitConfig } from "./contract.ts";
+import { mountXen } from "./xen.ts";
 
 function mount(...args: string[]): void {
   execFileSync("mount", args, { stdio: ["ignore", "ignore", "pipe"] });
@@ -45,6 +46,7 @@ export function mountNode(config: InitConfig): void {
   for (const path of config.privateDirectories) mount("--bind", join(config.directory, path), path);
   for (const path of HIDDEN_DIRECTORIES)
     if (existsSync(path)) mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", path);
+  if (config.underXen) mountXen(config.directory);
   mount("--bind", config.hosts, "/etc/hosts");
   writeFileSync("/proc/sys/kernel/hostname", config.node);
 }

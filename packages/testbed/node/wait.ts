@@ -29,6 +29,7 @@ export async function waitForNode(node: NodeLayout, timeoutMs: number, signal?: 
   const startedAtMs = Date.now();
   let missing: string[] = [];
   for (;;) {
+    const lookedAt = performance.now();
     const services = await servicesOf(node);
     missing = services?.filter((service) => !service.ready).map((service) => service.name) ?? ["init"];
     if (missing.length === 0) return;
@@ -36,7 +37,8 @@ export async function waitForNode(node: NodeLayout, timeoutMs: number, signal?: 
     const dead = elapsedMs > LAUNCH_TIMEOUT_MS && (await nodeProcess(node)) === undefined;
     if (dead || elapsedMs > timeoutMs) break;
     signal?.throwIfAborted();
-    await sleep(100);
+    // Where looking takes long, as on an emulated machine, it must not be most of what the machine does.
+    await sleep(Math.max(100, 4 * (performance.now() - lookedAt)));
   }
   const logs = missing.map((name) =>
     name === "init"

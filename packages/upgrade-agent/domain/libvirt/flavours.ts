@@ -6,6 +6,7 @@ import { machineXml, QEMU_USER } from "../xml/machine.ts";
 import { xenXml } from "../xml/xen.ts";
 import { systemUser } from "./console-log.ts";
 import { removeForgotten } from "./forgotten-containers.ts";
+import { destroyForgotten } from "./forgotten-guests.ts";
 import type { Flavour } from "./driver.ts";
 import { assertSeen } from "./unseen-containers.ts";
 import { xenHost } from "./xen-host.ts";
@@ -30,7 +31,15 @@ export const FLAVOURS: Readonly<Record<HypervisorKind, Flavour>> = {
     xml: (spec) => machineXml("qemu", spec),
     saving: { xml: (spec, line) => machineXml("qemu", spec, line), dependsOnHost: false },
   },
-  xen: { kind: "xen", uri: "xen:///system", linkKind: "veth", diskKind: "qcow2", xml: xenXml, host: xenHost },
+  xen: {
+    kind: "xen",
+    uri: "xen:///system",
+    linkKind: "veth",
+    diskKind: "qcow2",
+    xml: xenXml,
+    host: xenHost,
+    sweep: destroyForgotten,
+  },
   lxc: {
     kind: "lxc",
     uri: "lxc:///system",
