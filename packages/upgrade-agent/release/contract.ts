@@ -48,6 +48,8 @@ export interface Manifest {
   readonly diskMiB?: number;
   /** MiB/s that the domain reads and writes at most, together. */
   readonly diskMiBPerS?: number;
+  /** Mbit/s that the domain sends at most, and as many that it receives. */
+  readonly networkMbitPerS?: number;
   readonly ports: { readonly peer: readonly PortSpec[]; readonly client: readonly PortSpec[] };
   /** Absent: `deny`. What of it counts when versions differ: `policyVersion` in `../daemon/router-sync.ts`. */
   readonly unmanagedPeers?: ServicePolicy["unmanagedPeers"];

@@ -163,6 +163,8 @@ const manifest: z.ZodType<Manifest> = z.strictObject({
   diskMiB: integer(64, 1_048_576).exactOptional(),
   /** MiB/s that a virtual machine reads and writes at most, together; 1…1,048,576, default: no bound. */
   diskMiBPerS: integer(1, 1_048_576).exactOptional(),
+  /** Mbit/s that the domain sends at most, and as many that it receives; 1…100,000, default: no bound. */
+  networkMbitPerS: integer(1, 100_000).exactOptional(),
   ports: ports.prefault({}),
   /** What passes between a peer port and a node without Version Manager: nothing, or unmarked traffic. Default `deny`. */
   unmanagedPeers: z.enum(["allow", "deny"]).exactOptional(),

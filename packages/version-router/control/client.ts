@@ -12,6 +12,7 @@ import type {
   FlowFilter,
   FlowList,
   LinkKind,
+  LinkLimits,
   PeerCounter,
   PortSet,
   RouterControl,
@@ -61,8 +62,12 @@ export class RouterClient implements RouterControl {
     return this.#call<RouterStatus>("GET", "/v1/status");
   }
 
-  attachDomain({ kind, ...key }: VersionKey & { readonly kind: LinkKind }): Promise<DomainLink> {
-    return this.#call<DomainLink>("PUT", domainPath(key), { kind });
+  attachDomain({
+    kind,
+    networkMbitPerS,
+    ...key
+  }: VersionKey & LinkLimits & { readonly kind: LinkKind }): Promise<DomainLink> {
+    return this.#call<DomainLink>("PUT", domainPath(key), { kind, networkMbitPerS });
   }
 
   async detachDomain(key: VersionKey): Promise<void> {

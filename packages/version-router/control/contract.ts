@@ -68,7 +68,16 @@ export interface PortSet {
   readonly client: readonly PortSpec[];
 }
 
-export interface AttachedDomain extends VersionKey {
+/** What bounds a domain's network. */
+export interface LinkLimits {
+  /**
+   * Mbit/s (10⁶ bits) that the domain sends at most, and as many that it receives, 1…100,000; absent: no bound. Frames
+   * count as they are on the wire, whatever they hold and whoever they are for.
+   */
+  readonly networkMbitPerS?: number;
+}
+
+export interface AttachedDomain extends VersionKey, LinkLimits {
   readonly link: DomainLink;
   readonly ports: PortSet;
 }
@@ -229,7 +238,8 @@ export type RouterEvent =
 /** Every call is idempotent: repeating one that succeeded changes nothing and succeeds. */
 export interface RouterControl {
   status(): Promise<RouterStatus>;
-  attachDomain(request: VersionKey & { readonly kind: LinkKind }): Promise<DomainLink>;
+  /** Attaching again with other limits changes those, without a gap in the traffic. */
+  attachDomain(request: VersionKey & LinkLimits & { readonly kind: LinkKind }): Promise<DomainLink>;
   /** Removes the link, its programs, registrations and flows. */
   detachDomain(key: VersionKey): Promise<void>;
   /** Adds to what is registered already, from inside the domain or by an earlier call. E_PORT_TAKEN says by whom. */

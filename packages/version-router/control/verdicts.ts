@@ -38,6 +38,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   port_not_registered: "this version has not registered the port",
   reset: "the connection was refused or reset before",
   too_many: "the relay has as many connections as it takes",
+  rate_exceeded: "more than the domain may send or receive",
   kernel_error: "the kernel could not change or send it",
 };
 

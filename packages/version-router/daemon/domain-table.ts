@@ -1,5 +1,13 @@
 /** The domains of this node: their slots and ports, kept in step with the data path. */
-import type { AttachedDomain, DomainLink, LinkKind, PortSet, VersionKey } from "../control/contract.ts";
+import type {
+  AttachedDomain,
+  DomainLink,
+  LinkKind,
+  LinkLimits,
+  PortSet,
+  VersionKey,
+} from "../control/contract.ts";
+import { limitsOf } from "../datapath/datapath.ts";
 import type { DataPath } from "../datapath/datapath.ts";
 import { RouterError } from "../errors.ts";
 import { NO_PORTS, unionPorts } from "../ports/spec.ts";
@@ -25,9 +33,11 @@ export class DomainTable {
   /** Finds what the data path still carries; slots stay as they were. */
   async restore(): Promise<void> {
     this.#bySlot.clear();
-    for (const { slot, service, version, link, domainLink, ports } of await this.#dataPath.domains()) {
-      const sorted = unionPorts(ports, NO_PORTS);
-      this.#bySlot.set(slot, { slot, service, version, kind: link, link: domainLink, ports: sorted });
+    for (const domain of await this.#dataPath.domains()) {
+      const { slot, service, version, link: kind, domainLink: link } = domain;
+      const limits = limitsOf(domain.networkMbitPerS);
+      const ports = unionPorts(domain.ports, NO_PORTS);
+      this.#bySlot.set(slot, { slot, service, version, kind, link, ports, ...limits });
     }
   }
 
@@ -53,8 +63,8 @@ export class DomainTable {
     return this.all().find((domain) => domain.link.managementAddress === address);
   }
 
-  async attach(key: VersionKey, kind: LinkKind): Promise<DomainLink> {
-    const { service, version } = key;
+  async attach(key: VersionKey & LinkLimits, kind: LinkKind): Promise<DomainLink> {
+    const { service, version, networkMbitPerS } = key;
     const known = this.find(key);
     if (known !== undefined && known.kind !== kind) {
       throw new RouterError(
@@ -63,6 +73,7 @@ export class DomainTable {
       );
     }
     const slot = known?.slot ?? this.#freeSlot();
+    const limits = limitsOf(networkMbitPerS);
     // The data path is asked even for a known domain: it mends a link that somebody removed.
     const link = await this.#dataPath.attachDomain({
       slot,
@@ -70,8 +81,17 @@ export class DomainTable {
       version,
       tag: this.#tagOf(service),
       link: kind,
+      ...limits,
     });
-    this.#bySlot.set(slot, { slot, service, version, kind, link, ports: known?.ports ?? NO_PORTS });
+    this.#bySlot.set(slot, {
+      slot,
+      service,
+      version,
+      kind,
+      link,
+      ports: known?.ports ?? NO_PORTS,
+      ...limits,
+    });
     return link;
   }
 

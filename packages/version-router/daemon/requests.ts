@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Advertisement, ClientPath, PortSet, PortSpec, ServicePolicy } from "../control/contract.ts";
 import { VERDICT_NAMES } from "../control/verdicts.ts";
+import { NETWORK_MBIT_PER_S_MAX } from "../datapath/datapath.ts";
 import { RouterError } from "../errors.ts";
 import { ADVERTISEMENTS_MAX } from "../gossip/direct-mark.ts";
 import { VERSION_MAX } from "../mark/mark.ts";
@@ -27,7 +28,10 @@ const ports = z.array(PortSpecSchema).max(PORTS_PER_DOMAIN_MAX).default([]);
 
 export const PortSetSchema: z.ZodType<PortSet> = z.strictObject({ peer: ports, client: ports });
 
-export const AttachSchema = z.strictObject({ kind: z.enum(["tap", "veth"]) });
+export const AttachSchema = z.strictObject({
+  kind: z.enum(["tap", "veth"]),
+  networkMbitPerS: z.int().min(1).max(NETWORK_MBIT_PER_S_MAX).exactOptional(),
+});
 
 export const ClientPathSchema: z.ZodType<ClientPath> = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("direct"), version: VersionNumber }),

@@ -9,6 +9,7 @@ import type {
   FlowFilter,
   FlowList,
   LinkKind,
+  LinkLimits,
   PeerCounter,
   PortSet,
   PortSpec,
@@ -81,9 +82,7 @@ export class Router implements Omit<RouterControl, "events" | "trace"> {
     return {
       dataPath: dataPath.kind,
       ...identity,
-      domains: this.#table
-        .all()
-        .map(({ service, version, link, ports }) => ({ service, version, link, ports })),
+      domains: this.#table.all().map(({ slot: _slot, kind: _kind, ...domain }) => domain),
       clientPaths: await dataPath.clientPaths(),
       policies: (await dataPath.policies?.()) ?? {},
       counters: await dataPath.counters(),
@@ -99,7 +98,7 @@ export class Router implements Omit<RouterControl, "events" | "trace"> {
     return this.#parts.dataPath.peerCounters();
   }
 
-  attachDomain({ kind, ...key }: VersionKey & { readonly kind: LinkKind }): Promise<DomainLink> {
+  attachDomain({ kind, ...key }: VersionKey & LinkLimits & { readonly kind: LinkKind }): Promise<DomainLink> {
     return this.#turnstile.run(async () => {
       this.#refuseSameTag(key.service);
       const link = await this.#table.attach(key, kind);

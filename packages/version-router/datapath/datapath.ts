@@ -13,6 +13,7 @@ import type {
   FlowFilter,
   FlowList,
   LinkKind,
+  LinkLimits,
   PeerCounter,
   PortSet,
   ServicePolicy,
@@ -21,13 +22,21 @@ import type {
 } from "../control/contract.ts";
 
 /** Who a domain is on this node. `slot` is 0…63, chosen by the daemon, and decides its management address. */
-export interface DomainEntry {
+export interface DomainEntry extends LinkLimits {
   readonly slot: number;
   readonly service: string;
   /** 16-bit tag of the service name, see `../mark`. */
   readonly tag: number;
   readonly version: number;
   readonly link: LinkKind;
+}
+
+/** Above it a nanosecond would be too long for the bytes of a small packet. */
+export const NETWORK_MBIT_PER_S_MAX = 100_000;
+
+/** Without the key where there is no bound. */
+export function limitsOf(networkMbitPerS: number | undefined): LinkLimits {
+  return networkMbitPerS === undefined ? {} : { networkMbitPerS };
 }
 
 /** A mark that the data path saw and that may teach something. Bounded; the oldest are forgotten first. */
@@ -66,7 +75,7 @@ export interface DataPath {
   readonly kind: "kernel" | "relay";
   /** Loads and attaches, or finds what an earlier daemon left. Throws E_NOT_ROOT, E_NO_DATA_PATH, E_KERNEL. */
   open(): Promise<void>;
-  /** Idempotent. Makes the interface, its route and its programs; nothing is left when it throws. */
+  /** Idempotent. Makes the interface, its route and its programs; nothing is left when it throws. Changes the limit. */
   attachDomain(domain: DomainEntry): Promise<DomainLink>;
   detachDomain(slot: number): Promise<void>;
   /** Domains that survived a restart of the daemon, with their registered ports. */

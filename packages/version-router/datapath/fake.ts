@@ -30,7 +30,7 @@ export interface FakeDataPathOptions {
 }
 
 interface FakeDomain {
-  readonly entry: DomainEntry;
+  entry: DomainEntry;
   readonly link: DomainLink;
   ports: PortSet;
   connections: number;
@@ -69,7 +69,10 @@ export class FakeDataPath implements DataPath {
   attachDomain(domain: DomainEntry): Promise<DomainLink> {
     return this.#change(() => {
       const known = this.#domains.get(domain.slot);
-      if (known !== undefined && isSame(known.entry, domain)) return known.link;
+      if (known !== undefined && isSame(known.entry, domain)) {
+        known.entry = domain;
+        return known.link;
+      }
       if ([...this.#domains.values()].some(({ entry }) => isSame({ ...entry, slot: domain.slot }, domain)))
         throw new RouterError("E_BAD_REQUEST", `Version ${domain.version} is attached in another slot.`);
       const link = this.#link(domain);

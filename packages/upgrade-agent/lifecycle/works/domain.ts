@@ -4,7 +4,7 @@ import { generateDomainKey } from "../../remote/index.ts";
 import { leaveClientPath } from "./clients.ts";
 import { domainName, type Work } from "./context.ts";
 import { ensureDisk } from "./image.ts";
-import { withSession } from "./session.ts";
+import { attach, withSession } from "./session.ts";
 
 export const prepareDisk: Work = async (context, upgrade, signal) => {
   await ensureDisk(context, upgrade, signal);
@@ -18,7 +18,7 @@ export const createDomain: Work = async (context, upgrade, signal) => {
   const name = domainName(context.config, upgrade);
   const disk = await ensureDisk(context, upgrade, signal);
   const key = context.journal.domainKey(service, version, generateDomainKey);
-  const link = await context.router.attachDomain({ service, version, kind: context.hypervisor.linkKind });
+  const link = await attach(context, manifest);
   const identity = {
     hostname: `${context.config.node}-${service}-${version}`,
     ...upgrade,

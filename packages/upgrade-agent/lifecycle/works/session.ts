@@ -1,6 +1,7 @@
 /** How works reach into a domain: by SSH, over the management address of its link. */
 import type { DomainLink } from "@version-manager/version-router";
 import { generateDomainKey, openSession, type Session } from "../../remote/index.ts";
+import type { Manifest } from "../../release/index.ts";
 import type { Upgrade } from "../machine.ts";
 import type { WorkContext } from "./context.ts";
 
@@ -36,12 +37,21 @@ export async function withSession<T>(
  * is there to stay, which for a container takes a third of a second, at every stage.
  */
 export async function linkOf(
-  context: Pick<WorkContext, "router" | "hypervisor">,
+  context: Pick<WorkContext, "router" | "hypervisor" | "releases">,
   service: string,
   version: number,
 ): Promise<DomainLink> {
   const { domains } = await context.router.status();
   const attached = domains.find((domain) => domain.service === service && domain.version === version);
   if (attached !== undefined) return attached.link;
-  return await context.router.attachDomain({ service, version, kind: context.hypervisor.linkKind });
+  return await attach(context, (await context.releases.metadata(service, version)).statement.manifest);
+}
+
+/** A link with the limits of the manifest; one that is there gets them. */
+export function attach(
+  { router, hypervisor }: Pick<WorkContext, "router" | "hypervisor">,
+  { service, version, networkMbitPerS }: Pick<Manifest, "service" | "version" | "networkMbitPerS">,
+): Promise<DomainLink> {
+  const limits = networkMbitPerS === undefined ? {} : { networkMbitPerS };
+  return router.attachDomain({ service, version, kind: hypervisor.linkKind, ...limits });
 }

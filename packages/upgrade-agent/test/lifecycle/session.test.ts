@@ -2,6 +2,7 @@
 import t from "tap";
 import type { DomainLink, RouterControl } from "@version-manager/version-router";
 import { FakeHypervisor } from "../../domain/index.ts";
+import type { ReleaseStore } from "../../release/index.ts";
 import { linkOf } from "../../lifecycle/works/session.ts";
 
 function link(managementAddress: string): DomainLink {
@@ -16,12 +17,19 @@ function routerWith(domains: readonly (readonly [string, number, string])[]) {
   const listed = domains.map(([service, version, address]) => ({ service, version, link: link(address) }));
   const router = {
     status: () => Promise.resolve({ domains: listed }),
-    attachDomain: (key: { service: string; version: number; kind: string }) => {
-      attached.push(`${key.service} ${key.version} ${key.kind}`);
+    attachDomain: (key: { service: string; version: number; kind: string; networkMbitPerS?: number }) => {
+      attached.push(`${key.service} ${key.version} ${key.kind} ${key.networkMbitPerS ?? "free"}`);
       return Promise.resolve(link("9.9.9.9"));
     },
   } as unknown as RouterControl;
-  return { attached, context: { router, hypervisor: new FakeHypervisor() } };
+  // Odd versions have a rate.
+  const releases = {
+    metadata: (service: string, version: number) => {
+      const limits = version % 2 === 1 ? { networkMbitPerS: 40 } : {};
+      return Promise.resolve({ statement: { manifest: { service, version, ...limits } } });
+    },
+  } as unknown as ReleaseStore;
+  return { attached, context: { router, releases, hypervisor: new FakeHypervisor() } };
 }
 
 t.test("a link that the router has is not attached again", async (t) => {
@@ -35,8 +43,13 @@ t.test("a link that the router has is not attached again", async (t) => {
   t.same(attached, []);
 });
 
-t.test("one that it does not have is attached, of the hypervisor's kind", async (t) => {
-  const { attached, context } = routerWith([["kv", 1, "1.1.1.1"]]);
-  t.equal((await linkOf(context, "kv", 2)).managementAddress, "9.9.9.9");
-  t.same(attached, [`kv 2 ${context.hypervisor.linkKind}`]);
-});
+t.test(
+  "one that it does not have is attached, of the hypervisor's kind, at the release's rate",
+  async (t) => {
+    const { attached, context } = routerWith([["kv", 1, "1.1.1.1"]]);
+    const kind = context.hypervisor.linkKind;
+    t.equal((await linkOf(context, "kv", 2)).managementAddress, "9.9.9.9");
+    await linkOf(context, "kv", 3);
+    t.same(attached, [`kv 2 ${kind} free`, `kv 3 ${kind} 40`]);
+  },
+);

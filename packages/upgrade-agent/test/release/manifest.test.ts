@@ -155,6 +155,9 @@ t.test("all faults are reported at once", async (t) => {
 });
 
 const faults: readonly (readonly [what: string, change: object, path: string])[] = [
+  ["no network at all", { networkMbitPerS: 0 }, "networkMbitPerS"],
+  ["half a megabit", { networkMbitPerS: 0.5 }, "networkMbitPerS"],
+  ["a rate beyond any link's", { networkMbitPerS: 100_001 }, "networkMbitPerS"],
   ["a version beyond 28 bits", { version: 2 ** 28 }, "version"],
   ["a label that is a path", { label: "../2" }, "label"],
   ["a label beyond 64 characters", { label: "1".repeat(65) }, "label"],

@@ -96,7 +96,7 @@ class KernelDataPath implements DataPath {
         await links.deleteLink(name);
         await this.#createLink(maps, domain);
       } else {
-        occupy(maps, domain.slot, before);
+        occupy(maps, domain.slot, { ...before, mbit_per_s: domain.networkMbitPerS ?? 0 });
       }
       return this.#link(domain);
     });

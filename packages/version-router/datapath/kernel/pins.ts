@@ -63,6 +63,7 @@ export class Pins {
     return {
       config: open("config", MAPS.config),
       slots: open("slots", MAPS.slots),
+      buckets: open("buckets", MAPS.buckets),
       interfaces: open("interfaces", MAPS.interfaces),
       domains: open("domains", MAPS.domains),
       services: open("services", MAPS.services),

@@ -2,7 +2,8 @@
 import { RouterError } from "../../errors.ts";
 import { forgetFlows } from "./flow-table.ts";
 import { replacePorts } from "./port-table.ts";
-import { SERVICE_NAME_BYTES_MAX, SLOTS } from "./structs.ts";
+import { DIRECTION, SERVICE_NAME_BYTES_MAX, SLOTS } from "./structs.ts";
+import { limitsOf } from "../datapath.ts";
 import type { DomainEntry } from "../datapath.ts";
 import type { Maps } from "./pins.ts";
 import type { slot as slotStruct } from "./structs.ts";
@@ -18,6 +19,7 @@ export function toSlot(domain: DomainEntry, link: SlotLink): Slot {
   return {
     ...link,
     version: domain.version,
+    mbit_per_s: domain.networkMbitPerS ?? 0,
     tag: domain.tag,
     link: LINK_KINDS.indexOf(domain.link) + 1,
     pad: undefined,
@@ -27,7 +29,8 @@ export function toSlot(domain: DomainEntry, link: SlotLink): Slot {
 
 export function toDomain(slot: number, entry: Slot): DomainEntry {
   const link = LINK_KINDS[entry.link - 1] ?? "tap";
-  return { slot, service: entry.service, tag: entry.tag, version: entry.version, link };
+  const limits = limitsOf(entry.mbit_per_s || undefined);
+  return { slot, service: entry.service, tag: entry.tag, version: entry.version, link, ...limits };
 }
 
 export function isSameDomain(entry: Slot, domain: DomainEntry): boolean {
@@ -49,9 +52,16 @@ export function occupants(maps: Maps): readonly (readonly [number, Slot])[] {
 export function occupy(maps: Maps, slot: number, entry: Slot): void {
   const before = occupant(maps, slot);
   if (before !== undefined && before.ifindex !== entry.ifindex) maps.interfaces.delete(before.ifindex);
+  if (before?.mbit_per_s !== entry.mbit_per_s) fillBuckets(maps, slot);
   maps.slots.set(slot, entry);
   maps.interfaces.set(entry.ifindex, slot);
   maps.domains.set({ version: entry.version, tag: entry.tag, pad: undefined }, slot);
+}
+
+/** What is owed at a slow rate would take too long at a faster one, and another domain owes nothing. */
+function fillBuckets(maps: Maps, slot: number): void {
+  for (const direction of Object.values(DIRECTION))
+    maps.buckets.set(slot * 2 + direction, { lock: 0, pad: undefined, paid_ns: 0n });
 }
 
 /**

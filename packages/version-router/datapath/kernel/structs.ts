@@ -2,7 +2,7 @@
 import { address128, be16, ipv4, mac, pad, scalar, struct, text, u16, u32, u64, u8 } from "./struct-codec.ts";
 
 /** Raise it with every change of a struct or map: pins of another layout are refused. */
-export const LAYOUT = 4;
+export const LAYOUT = 5;
 export const SLOTS = 64;
 export const SERVICE_NAME_BYTES_MAX = 63;
 
@@ -45,6 +45,7 @@ export const VERDICTS = [
   "reset",
   "kernel_error",
   "extension_header",
+  "rate_exceeded",
 ] as const;
 
 export const config = struct({
@@ -62,6 +63,7 @@ export const config = struct({
 export const slot = struct({
   ifindex: u32,
   version: u32,
+  mbit_per_s: u32,
   management: ipv4,
   management6: address128,
   tag: u16,
@@ -71,6 +73,10 @@ export const slot = struct({
   host_mac: mac,
   service: text(SERVICE_NAME_BYTES_MAX + 1),
 });
+
+/** By slot number × 2 + direction. The lock is the programs' own: writing leaves it as it is. */
+export const bucket = struct({ lock: u32, pad: pad(4), paid_ns: u64 });
+export const DIRECTION = { sends: 0, receives: 1 } as const;
 
 export const domainKey = struct({ version: u32, tag: u16, pad: pad(2) });
 
@@ -159,6 +165,7 @@ export const address = scalar(address128);
 export const MAPS = {
   config: { key: number32, value: config, entries: 1, perCpu: false },
   slots: { key: number32, value: slot, entries: SLOTS, perCpu: false },
+  buckets: { key: number32, value: bucket, entries: SLOTS * 2, perCpu: false },
   interfaces: { key: number32, value: number32, entries: SLOTS, perCpu: false },
   domains: { key: domainKey, value: number32, entries: SLOTS, perCpu: false },
   services: { key: number32, value: service, entries: 1024, perCpu: false },

@@ -25,6 +25,9 @@ const PAYLOAD_AT = HEADER_BYTES + UDP_MARK_BYTES;
 /** Batches in a row, before streams have their turn. */
 const BATCHES_PER_TURN = 8;
 
+/** Of a full queue, and of a rule, which has counted what it dropped. */
+const EXPECTED: ReadonlySet<number> = new Set([ERRNO.EAGAIN, ERRNO.EINTR, ERRNO.EPERM]);
+
 export class Datagrams {
   readonly listener = listenForDatagrams();
   readonly flows: ClientFlows;
@@ -175,7 +178,7 @@ export class Datagrams {
   #flush(): void {
     for (let first = 0; first < this.#queued;) {
       const sent = this.#sending.send(this.#raw, first, this.#queued);
-      if (sent < 0 && sent !== -ERRNO.EAGAIN && sent !== -ERRNO.EINTR)
+      if (sent < 0 && !EXPECTED.has(-sent))
         this.#tally.count(NOBODY, sent === -ERRNO.EMSGSIZE ? "too_big" : "kernel_error", 0);
       first += Math.max(sent, 1);
     }

@@ -4,6 +4,7 @@ import { INTERFACE_PREFIX, hostInterface } from "../kernel/addresses.ts";
 import { run, succeeds } from "../kernel/command.ts";
 import * as links from "../kernel/links.ts";
 import { TABLE } from "./chains.ts";
+import { RATES_TABLE, receiveRuleset } from "./rates.ts";
 import {
   DETOUR_INTERFACE,
   TO_DETOUR,
@@ -69,8 +70,12 @@ export async function applyClientFlows(flows: readonly string[]): Promise<void> 
 }
 
 /** Puts the rules of a domain's interface in place; the interface must be there. */
-export async function guardTap(slot: number, serviceAddress: string): Promise<void> {
-  await run("nft", ["-f", "-"], tapRuleset(slot, serviceAddress));
+export async function guardTap(
+  slot: number,
+  serviceAddress: string,
+  networkMbitPerS: number | undefined,
+): Promise<void> {
+  await run("nft", ["-f", "-"], tapRuleset(slot, serviceAddress, networkMbitPerS));
 }
 
 /** Makes a domain's interface with its rules. Nothing is left when it throws. */
@@ -79,6 +84,7 @@ export async function createTap(
   kind: LinkKind,
   link: DomainLink,
   macs: { readonly host: string; readonly hostMtu: number },
+  networkMbitPerS: number | undefined,
 ): Promise<void> {
   const name = link.interfaceName;
   await links.createLink({
@@ -95,7 +101,7 @@ export async function createTap(
     // Packets get the domain's own address as their last change, and are then sent to whoever bears it on this link.
     const neighbour = [link.address, "lladdr", link.mac, "dev", name, "nud", "permanent"];
     await run("ip", ["neighbour", "replace", ...neighbour]);
-    await guardTap(slot, link.address);
+    await guardTap(slot, link.address, networkMbitPerS);
   } catch (error) {
     await removeTap(slot);
     throw error;
@@ -104,13 +110,14 @@ export async function createTap(
 
 export async function removeTap(slot: number): Promise<void> {
   await succeeds("nft", ["delete", "table", "netdev", tapTable(slot)]);
+  await run("nft", ["-f", "-"], receiveRuleset(slot, undefined));
   await links.deleteLink(hostInterface(slot));
 }
 
 /** Removes all of it, and every domain's interface. */
 export async function tearDown(wasForwarding: boolean): Promise<void> {
   for (const slot of await slotsWithInterfaces()) await removeTap(slot);
-  await succeeds("nft", ["delete", "table", "ip", TABLE]);
+  for (const table of [TABLE, RATES_TABLE]) await succeeds("nft", ["delete", "table", "ip", table]);
   await succeeds("nft", ["delete", "table", "arp", TABLE]);
   await removeRules();
   for (const table of [TO_SOCKETS_TABLE, TO_DETOUR_TABLE])

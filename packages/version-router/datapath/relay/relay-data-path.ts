@@ -76,9 +76,9 @@ class RelayDataPath implements DataPath {
         await node.addRoutes(uplink.mtu);
         await node.applyState(state, name, engine.ports);
         await node.applyManaged(state.managed);
-        for (const { slot } of state.domains) {
+        for (const { slot, networkMbitPerS } of state.domains) {
           const isThere = (await links.findLink(addresses.hostInterface(slot))) !== undefined;
-          if (isThere) await node.guardTap(slot, serviceAddress);
+          if (isThere) await node.guardTap(slot, serviceAddress, networkMbitPerS);
         }
       } catch (error) {
         await engine.stop();
@@ -97,12 +97,19 @@ class RelayDataPath implements DataPath {
       const known = states.domainAt(opened.state, slot);
       const isAsWanted = known !== undefined && states.isSameDomain(known, domain);
       const found = await links.findLink(link.interfaceName);
-      if (isAsWanted && found !== undefined && (await links.isLastingLink(link.interfaceName, found.ifindex)))
+      if (
+        isAsWanted &&
+        found !== undefined &&
+        (await links.isLastingLink(link.interfaceName, found.ifindex))
+      ) {
+        if (known.networkMbitPerS !== domain.networkMbitPerS) await this.#limit(domain);
         return link;
+      }
       if (known !== undefined && !isAsWanted) await this.#change(states.withoutDomain(opened.state, slot));
       await node.removeTap(slot);
       const host = addresses.hostMac(this.#config.serviceAddress, slot);
-      await node.createTap(slot, domain.link, link, { host, hostMtu: opened.uplinkMtu });
+      const macs = { host, hostMtu: opened.uplinkMtu };
+      await node.createTap(slot, domain.link, link, macs, domain.networkMbitPerS);
       try {
         await this.#change(states.withDomain(opened.state, domain));
       } catch (error) {
@@ -272,6 +279,12 @@ class RelayDataPath implements DataPath {
       throw error;
     }
     opened.state = state;
+  }
+
+  /** State first: rules that a daemon did not come to make are made by the next. */
+  async #limit(domain: DomainEntry): Promise<void> {
+    await this.#change(states.withDomain(this.#open.state, domain));
+    await node.guardTap(domain.slot, this.#config.serviceAddress, domain.networkMbitPerS);
   }
 
   async #endClients(slot: number): Promise<number> {

@@ -1,14 +1,15 @@
 /**
  * The relay's rules for nftables, as text for `nft -f`. Pure: what follows from the node's state and nothing else.
  *
- * Two tables: `netdev version_manager_sN` on a domain's interface checks what the domain sends and gives it its
- * management address as source, without any state; `ip version_manager_relay` hands marked traffic to the relay's
+ * Tables: `netdev version_manager_sN` on a domain's interface checks what the domain sends and gives it its management
+ * address as source, without any state but its rate; `ip version_manager_rates` bounds what it receives (rates.ts); `ip version_manager_relay` hands marked traffic to the relay's
  * sockets (TPROXY), translates the rest, and gives the domain its own address back.
  */
 import { GATEWAY, hostInterface, managementAddress } from "../kernel/addresses.ts";
 import { SLOT_VERDICTS, STRIPPED_SET, arpRules, counterName, nodeChains, portNumbers } from "./chains.ts";
 import { directDomain } from "./state.ts";
 import { TABLE } from "./chains.ts";
+import { RATES_TABLE, RATE_VERDICT, receiveRuleset, sendRules } from "./rates.ts";
 import type { RelayPorts } from "./chains.ts";
 import type { RelayDomain, RelayState } from "./state.ts";
 
@@ -21,6 +22,7 @@ const TAP_VERDICTS = [
   "malformed",
   "private_address",
   "to_host",
+  RATE_VERDICT,
 ];
 
 /** No packet of these is ever shown in a trace: rules judge them, not the relay's sockets. */
@@ -40,13 +42,13 @@ export function readCounter(
 ): { readonly slot: number | undefined; readonly verdict: string } | undefined {
   const ofTap = /^version_manager_s(\d+)$/.exec(table)?.[1];
   if (ofTap !== undefined) return { slot: Number(ofTap), verdict: name };
-  if (table !== TABLE) return undefined;
+  if (table !== TABLE && table !== RATES_TABLE) return undefined;
   const [, slot, verdict] = /^s(\d+)_(\w+)$/.exec(name) ?? [];
   return verdict === undefined ? { slot: undefined, verdict: name } : { slot: Number(slot), verdict };
 }
 
 /** The rules on one domain's interface. Made with the interface, in place of earlier ones. */
-export function tapRuleset(slot: number, serviceAddress: string): string {
+export function tapRuleset(slot: number, serviceAddress: string, networkMbitPerS?: number): string {
   const table = tapTable(slot);
   const management = managementAddress(slot);
   return `
@@ -54,8 +56,7 @@ table netdev ${table}
 delete table netdev ${table}
 table netdev ${table} {
 ${TAP_VERDICTS.map((verdict) => `  counter ${verdict} { }`).join("\n")}
-  chain from_domain {
-    type filter hook ingress device "${hostInterface(slot)}" priority 0; policy drop;
+  chain checks {
     arp operation request arp daddr ip ${GATEWAY} arp saddr ip set ${management} accept
     ether type arp drop
     ether type ip6 counter name ipv6 drop
@@ -67,8 +68,12 @@ ${TAP_VERDICTS.map((verdict) => `  counter ${verdict} { }`).join("\n")}
     ip daddr { 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3, ${serviceAddress} } counter name private_address drop
     ip saddr set ${management} accept
   }
+  chain from_domain {
+    type filter hook ingress device "${hostInterface(slot)}" priority 0; policy drop;
+${[...sendRules(networkMbitPerS, "checks"), "goto checks"].map((rule) => `    ${rule}`).join("\n")}
+  }
 }
-`;
+${receiveRuleset(slot, networkMbitPerS)}`;
 }
 
 /** Everything but the managed peers and the clients whose datagrams stay with their domain: those outlive a change. */

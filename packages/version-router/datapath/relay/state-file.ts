@@ -5,6 +5,7 @@ import { z } from "zod";
 import { RouterError } from "../../errors.ts";
 import { VERSION_MAX } from "../../mark/mark.ts";
 import { isPortSpec } from "../../ports/spec.ts";
+import { NETWORK_MBIT_PER_S_MAX } from "../datapath.ts";
 import { SLOTS } from "./state.ts";
 import type { PortSpec } from "../../control/contract.ts";
 import type { RelayState } from "./state.ts";
@@ -27,6 +28,7 @@ const StateSchema: z.ZodType<RelayState> = z.object({
       tag,
       version,
       link: z.enum(["tap", "veth"]),
+      networkMbitPerS: z.int().min(1).max(NETWORK_MBIT_PER_S_MAX).exactOptional(),
       ports: z.object({ peer: ports, client: ports }),
     }),
   ),

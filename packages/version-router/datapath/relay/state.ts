@@ -5,6 +5,7 @@
 import { RouterError } from "../../errors.ts";
 import { NO_PORTS, isPortSpec } from "../../ports/spec.ts";
 import type { Advertisement, ClientPath, PortSet, PortSpec } from "../../control/contract.ts";
+import { limitsOf } from "../datapath.ts";
 import type { DomainEntry } from "../datapath.ts";
 
 /** Slots 0…63, as in the kernel's data path. */
@@ -71,9 +72,9 @@ export function assertAttachable(state: RelayState, { slot, service, tag, versio
 export function withDomain(state: RelayState, entry: DomainEntry): RelayState {
   const known = domainAt(state, entry.slot);
   const ports = known !== undefined && isSameDomain(known, entry) ? known.ports : NO_PORTS;
-  const { slot, service, tag, version, link } = entry;
+  const { slot, service, tag, version, link, networkMbitPerS } = entry;
   const others = state.domains.filter((domain) => domain.slot !== slot);
-  const domains = [...others, { slot, service, tag, version, link, ports }];
+  const domains = [...others, { slot, service, tag, version, link, ...limitsOf(networkMbitPerS), ports }];
   return withService(
     { ...state, domains: domains.toSorted((a, b) => a.slot - b.slot) },
     { tag, name: service },

@@ -26,6 +26,19 @@ t.test("an attached domain is in the status, with a slot of its own", async (t) 
   await t.rejects(client.attachDomain({ ...kv1, kind: "veth" }), { code: "E_BAD_REQUEST" });
 });
 
+t.test("a domain's rate is what it was last attached with", async (t) => {
+  const { client } = await startNode(t);
+  const link = await client.attachDomain({ ...kv1, kind: "tap", networkMbitPerS: 8 });
+  await client.registerPorts(kv1, ports);
+  t.match((await client.status()).domains, [{ ...kv1, link, networkMbitPerS: 8 }]);
+  for (const networkMbitPerS of [0, 1.5, -8, 100_001, Infinity])
+    await t.rejects(client.attachDomain({ ...kv1, kind: "tap", networkMbitPerS }), { code: "E_BAD_REQUEST" });
+  t.same(await client.attachDomain({ ...kv1, kind: "tap", networkMbitPerS: 100_000 }), link);
+  t.match((await client.status()).domains, [{ networkMbitPerS: 100_000, ports }]);
+  t.same(await client.attachDomain({ ...kv1, kind: "tap" }), link);
+  t.same((await client.status()).domains, [{ ...kv1, link, ports }]);
+});
+
 t.test("a detached domain frees its slot and closes the way to it; detaching again is fine", async (t) => {
   const { client } = await startNode(t);
   const link = await client.attachDomain({ ...kv1, kind: "tap" });

@@ -21,7 +21,7 @@ const mark = (peer: number, version: number) =>
 t.test("a restarted daemon has the same status", async (t) => {
   const node = await startNode(t);
   await node.client.attachDomain({ service: "web", version: 1, kind: "tap" });
-  await node.client.attachDomain({ ...kv1, kind: "veth" });
+  await node.client.attachDomain({ ...kv1, kind: "veth", networkMbitPerS: 40 });
   await node.client.detachDomain({ service: "web", version: 1 });
   await node.client.registerPorts(kv1, ports);
   await node.client.setClientPath("kv", { kind: "direct", version: 1 });
@@ -32,6 +32,7 @@ t.test("a restarted daemon has the same status", async (t) => {
   await node.start();
   const { startedAtMs: __, ...after } = await node.client.status();
   t.same(after, before);
+  t.match(after.domains, [{ ...kv1, networkMbitPerS: 40 }]);
   await node.client.registerPorts(kv1, ports);
 });
 

@@ -5,6 +5,7 @@
 import type { Test } from "tap";
 import type { PortSet } from "../../control/contract.ts";
 import { VERDICT_NAMES } from "../../control/verdicts.ts";
+import { NETWORK_MBIT_PER_S_MAX } from "../../datapath/datapath.ts";
 import type { DataPath, DomainEntry } from "../../datapath/datapath.ts";
 import { serviceTag } from "../../mark/index.ts";
 
@@ -108,7 +109,7 @@ export function dataPathCompliance(t: Test, make: () => DataPath): void {
   t.test("everything is found again after close and open", async (t) => {
     const before = await opened(t);
     await before.attachDomain(entry(0, 1));
-    await before.attachDomain(entry(7, 2));
+    await before.attachDomain({ ...entry(7, 2), networkMbitPerS: 100 });
     await before.setPorts(7, ports);
     await before.setClientPath("kv", { kind: "direct", version: 2 });
     await before.setClientPath("web", { kind: "closed" });
@@ -124,6 +125,26 @@ export function dataPathCompliance(t: Test, make: () => DataPath): void {
     t.same(await before.clientPaths(), paths);
     t.same(await before.policies?.(), policies);
     t.match(await before.attachDomain(entry(7, 2)), domains.find(({ slot }) => slot === 7)?.domainLink);
+  });
+
+  t.test("a limit belongs to its domain, and changes when the domain is attached again", async (t) => {
+    const dataPath = await opened(t);
+    const limit = async () => (await dataPath.domains()).map(({ networkMbitPerS }) => networkMbitPerS);
+    const link = await dataPath.attachDomain({ ...entry(0, 1), networkMbitPerS: 8 });
+    await dataPath.attachDomain(entry(1, 2));
+    t.same(await limit(), [8, undefined]);
+    for (const networkMbitPerS of [NETWORK_MBIT_PER_S_MAX, 1]) {
+      t.same(await dataPath.attachDomain({ ...entry(0, 1), networkMbitPerS }), link);
+      t.same(await limit(), [networkMbitPerS, undefined]);
+    }
+    await dataPath.close();
+    await dataPath.open();
+    t.same(await limit(), [1, undefined]);
+    t.same(await dataPath.attachDomain(entry(0, 1)), link);
+    t.same(await limit(), [undefined, undefined]);
+    await dataPath.attachDomain({ ...entry(0, 1), networkMbitPerS: 8 });
+    await dataPath.attachDomain(entry(0, 3));
+    t.same(await limit(), [undefined, undefined], "what takes its slot has none");
   });
 
   t.test("quiet, it has heard nothing", async (t) => {

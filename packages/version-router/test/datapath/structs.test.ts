@@ -51,6 +51,7 @@ const named = (kind: string, name: string): BtfType | undefined =>
 const MIRRORED: Readonly<Record<string, Struct<unknown>>> = {
   config: structs.config,
   slot: structs.slot,
+  bucket: structs.bucket,
   domain_key: structs.domainKey,
   service: structs.service,
   port_key: structs.portKey,
@@ -93,7 +94,7 @@ t.test("maps: keys, values and numbers of entries", { skip }, async (t) => {
 });
 
 t.test("enumerations, which leave no type information, by the source", async (t) => {
-  const source = ["maps.h", "trace.h"]
+  const source = ["maps.h", "trace.h", "rate.h"]
     .map((file) => readFileSync(new URL(`../../datapath/kernel/bpf/${file}`, import.meta.url), "utf8"))
     .join("");
   const names = (name: string, prefix: string): string[] => {
@@ -105,7 +106,8 @@ t.test("enumerations, which leave no type information, by the source", async (t)
   t.same(names("flow_role", "ROLE_"), Object.keys(structs.ROLE));
   t.same(names("flow_state", "FLOW_"), Object.keys(structs.FLOW));
   t.same(names("trace_hook", "HOOK_"), Object.keys(structs.HOOK));
-  for (const numbers of [structs.PATH, structs.ROLE, structs.FLOW, structs.HOOK]) {
+  t.same(names("direction", ""), Object.keys(structs.DIRECTION));
+  for (const numbers of [structs.PATH, structs.ROLE, structs.FLOW, structs.HOOK, structs.DIRECTION]) {
     t.same(Object.values(numbers), [...Object.keys(numbers).keys()]);
   }
 });
@@ -114,6 +116,7 @@ t.test("values survive the round trip", async (t) => {
   const slot = {
     ifindex: 7,
     version: 268_435_455,
+    mbit_per_s: 100_000,
     management: "169.254.128.64",
     management6: "fd56:52aa:6f3d:1::40",
     tag: 0xffff,

@@ -24,6 +24,7 @@ struct config {
 struct slot {
 	__u32 ifindex; /* 0: the slot is free */
 	__u32 version;
+	__u32 mbit_per_s; /* in each direction; 0: unbounded */
 	__be32 management;
 	struct address management6;
 	__u16 tag;
@@ -99,6 +100,13 @@ struct heard_key {
 	__u32 advertisement;
 };
 
+/* What a domain may still send, or receive, at its rate; see rate.h. */
+struct bucket {
+	struct bpf_spin_lock lock;
+	__u32 pad;
+	__u64 paid_ns; /* CLOCK_MONOTONIC: all that passed is paid for by then */
+};
+
 /* The names are in ../structs.ts in the same order. */
 enum verdict {
 	V_MARKED,
@@ -130,6 +138,7 @@ enum verdict {
 	V_RESET,
 	V_KERNEL_ERROR,
 	V_EXTENSION_HEADER,
+	V_RATE_EXCEEDED,
 };
 
 struct counter_key {
@@ -153,6 +162,7 @@ struct counter {
 
 MAP(config, BPF_MAP_TYPE_ARRAY, __u32, struct config, 1);
 MAP(slots, BPF_MAP_TYPE_ARRAY, __u32, struct slot, SLOTS);
+MAP(buckets, BPF_MAP_TYPE_ARRAY, __u32, struct bucket, 128);           /* two for each slot */
 MAP(interfaces, BPF_MAP_TYPE_HASH, __u32, __u32, SLOTS);              /* ifindex to slot */
 MAP(domains, BPF_MAP_TYPE_HASH, struct domain_key, __u32, SLOTS);     /* to slot */
 MAP(services, BPF_MAP_TYPE_HASH, __u32, struct service, 1024);        /* by tag */

@@ -23,6 +23,7 @@
 #include "tcp.h"
 #include "icmp.h"
 #include "neighbour.h"
+#include "rate.h"
 #include "tap_ingress.h"
 #include "tap_egress.h"
 #include "uplink_ingress.h"

@@ -56,6 +56,8 @@ int tap_egress(struct __sk_buff *skb)
 	struct config *config = configuration();
 	if (!slot || !config)
 		return TC_ACT_SHOT;
+	if (is_too_fast(skb, slot, *number, RECEIVES))
+		return count(skb, slot, V_RATE_EXCEEDED, TC_ACT_SHOT);
 	/* What the host says to every interface (neighbour discovery, mDNS) is no domain's business. */
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		return to_domain4(skb, config, slot);

@@ -282,6 +282,8 @@ int tap_ingress(struct __sk_buff *skb)
 	int action;
 	if (!slot)
 		return TC_ACT_SHOT;
+	if (is_too_fast(skb, slot, number, SENDS))
+		return count(skb, slot, V_RATE_EXCEEDED, TC_ACT_SHOT);
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return answer_arp(skb, slot);
 	if (skb->vlan_present)
