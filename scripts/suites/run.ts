@@ -1,6 +1,7 @@
 /** Runs one suite as a child process, shows its output, and counts. */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 
 export interface Count {
   passed: number;
@@ -52,15 +53,9 @@ async function runOnce(
 ): Promise<{ readonly count: Count; readonly failed: readonly string[] }> {
   const count: Count = { passed: 0, failed: 0, skipped: 0 };
   const failed: string[] = [];
-  const words = [
-    "run",
-    "--reporter=tap",
-    `--jobs=${options.jobs}`,
-    `--timeout=${options.timeoutS}`,
-    `--node-arg=--import=${import.meta.resolve("./property-seed.js")}`,
-    ...files,
-  ];
-  const status = await run("tap", words, (line) => {
+  const runner = fileURLToPath(import.meta.resolve("./tap-files.js"));
+  const words = [runner, String(options.jobs), String(options.timeoutS), ...files];
+  const status = await run(process.execPath, words, (line) => {
     const found = totals.exec(line)?.[1];
     const name = failedFile.exec(line)?.[1];
     if (name !== undefined) failed.push(name);

@@ -9,7 +9,7 @@ export type Suite = {
   | {
       readonly kind: "tap";
       readonly ending: string;
-      /** Files at a time; namespaces and domains are shared by the machine, so those tests go one by one. */
+      /** Files at a time; some wait for others. Namespaces and domains are shared by the machine: one by one. */
       readonly jobs: number;
       /** Seconds without news after which a file counts as hung. */
       readonly timeoutS: number;
@@ -35,7 +35,7 @@ export const suites: readonly Suite[] = [
   },
   { name: "format", kind: "check", describe: "formatting", command: ["prettier", "--check", "."] },
   { name: "deadcode", kind: "check", describe: "unused files, exports, dependencies", command: ["knip"] },
-  { name: "unit", kind: "tap", describe: "no root, no domains", ending: ".test.ts", jobs: 4, timeoutS: 120 },
+  { name: "unit", kind: "tap", describe: "no root, no domains", ending: ".test.ts", jobs: 6, timeoutS: 120 },
   {
     name: "integration",
     kind: "tap",

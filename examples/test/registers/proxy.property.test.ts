@@ -36,6 +36,8 @@ async function play(seed: number, factory: ProxyFactory, directory: string, even
   return { scene, verdict: check(history), history };
 }
 
+const SCENES = process.env["FULL"] === "1" ? 150 : 75;
+
 t.test("the oldest decides: linearizable in any order", { timeout: 100_000 }, async (t) => {
   const directory = t.testdir();
   const sums = { operations: 0, lost: 0 };
@@ -47,30 +49,29 @@ t.test("the oldest decides: linearizable in any order", { timeout: 100_000 }, as
       sums.operations += history.length;
       sums.lost += scene.lost;
     }),
-    { numRuns: 150 },
+    { numRuns: SCENES },
   );
-  t.ok(sums.operations > 5_000 && sums.lost > 150, JSON.stringify(sums));
+  t.ok(sums.operations > 33 * SCENES && sums.lost > SCENES, JSON.stringify(sums));
 });
 
 const usual: ProxyFactory = ({ createHttpProxy }) => createHttpProxy();
 
-/** How many of some scenes are not linearizable with the usual policies. */
-async function wrongOnes(directory: string, events: Events): Promise<number> {
-  let wrong = 0;
+/** The first of 40 scenes that is not linearizable with the usual policies. */
+async function firstWrong(directory: string, events: Events): Promise<number | undefined> {
   for (let seed = 0; seed < 40; seed += 1) {
     const { verdict } = await play(seed, usual, directory, events);
-    if (verdict.verdict !== "linearizable") wrong += 1;
+    if (verdict.verdict !== "linearizable") return seed;
   }
-  return wrong;
+  return undefined;
 }
 
 t.test("writing to all and reading the newest", { timeout: 100_000 }, async (t) => {
   const directory = t.testdir();
   t.equal(
-    await wrongOnes(directory, { direct: false, deaths: false }),
-    0,
+    await firstWrong(directory, { direct: false, deaths: false }),
+    undefined,
     "is linearizable while the proxy lives",
   );
-  t.ok((await wrongOnes(directory, { direct: false })) > 0, "is not when it dies");
-  t.ok((await wrongOnes(directory, { deaths: false })) > 0, "is not beside clients past the proxy");
+  t.type(await firstWrong(directory, { direct: false }), "number", "is not when it dies");
+  t.type(await firstWrong(directory, { deaths: false }), "number", "is not beside clients past the proxy");
 });

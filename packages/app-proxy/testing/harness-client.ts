@@ -100,6 +100,16 @@ export class HarnessClient {
     ];
   }
 
+  /** The ready ones of `streams()`, in that order; asked before every delivery. */
+  addReady(ready: Stream[]): void {
+    if (this.#toProxy.ready) ready.push(this.#toProxy);
+    if (this.#toClient.ready) ready.push(this.#toClient);
+    for (const { toServer, toProxy } of this.#links.values()) {
+      if (toServer.ready) ready.push(toServer);
+      if (toProxy.ready) ready.push(toProxy);
+    }
+  }
+
   tick(nowMs: number): void {
     if (this.wakeAtMs > nowMs) return;
     this.#wakeAtMs = Infinity;

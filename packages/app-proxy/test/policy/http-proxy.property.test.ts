@@ -4,6 +4,8 @@ import t from "tap";
 import { createHttpProxy, type HttpRequest } from "../../index.ts";
 import { Harness, httpServer, repliesIn, type FakeReply, type ServerSide } from "../../testing/index.ts";
 
+const RUNS = process.env["FULL"] === "1" ? 300 : 125;
+
 interface Op {
   readonly method: "GET" | "PUT";
   readonly key: string;
@@ -75,7 +77,7 @@ t.test("any split of a pipelined sequence gives the same replies in the same ord
       );
       return replies.length === ops.length && whole.equals(pieces);
     }),
-    { numRuns: 300 },
+    { numRuns: RUNS },
   );
   t.pass();
 });
@@ -114,7 +116,7 @@ t.test(
           });
         },
       ),
-      { numRuns: 300 },
+      { numRuns: RUNS },
     );
     t.pass();
   },
@@ -206,7 +208,7 @@ t.test("under resets, refusals, retirements and lost clients", async (t) => {
       }
       return true;
     }),
-    { numRuns: 500 },
+    { numRuns: 2 * RUNS },
   );
   t.pass();
 });

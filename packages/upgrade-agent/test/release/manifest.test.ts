@@ -5,6 +5,7 @@ import { AgentError } from "../../errors.ts";
 import { canonicalJson } from "../../trust/index.ts";
 import { checkManifest, MANIFEST_BYTES_MAX, parseManifest } from "../../release/index.ts";
 import { manifestSource } from "./fixture.ts";
+import { codePoint } from "../../../version-router/test/code-point.ts";
 
 /** The faults that a value is refused with, one per line of the message. */
 function faultsOf(value: unknown): string[] {
@@ -255,7 +256,7 @@ t.test("nothing but E_MANIFEST is ever thrown, whatever comes", async () => {
 
 t.test("what is accepted can always be signed", async () => {
   const hook = fc.oneof(
-    fc.string({ unit: "binary", minLength: 1 }),
+    fc.string({ unit: codePoint, minLength: 1 }),
     fc.record({ command: fc.string({ minLength: 1 }) }),
   );
   const hooks = fc.record({ start: hook, health: hook, stop: hook }, { requiredKeys: ["start", "health"] });

@@ -3,12 +3,13 @@ import { execFileSync } from "node:child_process";
 import * as fc from "fast-check";
 import t from "tap";
 import { quoteWord, remoteCommand } from "../../remote/shell.ts";
+import { codePoint } from "../../../version-router/test/code-point.ts";
 
 t.test("a quoted word is one argument, unchanged", async () => {
   fc.assert(
     fc.property(
       fc.array(
-        fc.string({ unit: "binary" }).filter((word) => !word.includes("\0")),
+        fc.string({ unit: codePoint }).filter((word) => !word.includes("\0")),
         { maxLength: 20 },
       ),
       (words) => {

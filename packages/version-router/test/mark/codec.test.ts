@@ -16,6 +16,7 @@ import {
   VERSION_MAX,
 } from "../../mark/index.ts";
 import { GOLDEN, GOLDEN_TAGS } from "./golden.ts";
+import { codePoint } from "../code-point.ts";
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 const bytesOf = (text: string): Uint8Array => Buffer.from(text, "hex");
@@ -125,7 +126,7 @@ t.test("a stream's mark has a checksum over all of it, and shows by its first by
 
 t.test("tags are 1…65535, whatever the name", async (t) => {
   fc.assert(
-    fc.property(fc.string({ unit: "binary", maxLength: 80 }), (name) => {
+    fc.property(fc.string({ unit: codePoint, maxLength: 80 }), (name) => {
       const tag = serviceTag(name);
       ok(Number.isInteger(tag) && tag >= 1 && tag <= 0xffff);
     }),

@@ -2,10 +2,11 @@ import * as fc from "fast-check";
 import t from "tap";
 import { linesFraming, type LinesOptions } from "../../../framing/lines/index.ts";
 import { checkFraming, readAll } from "../any-split.ts";
+import { codePoint } from "../../../../version-router/test/code-point.ts";
 
 const without = (delimiter: string) =>
   fc
-    .string({ unit: "binary", maxLength: 60 })
+    .string({ unit: codePoint, maxLength: 60 })
     .map((text) => text.replaceAll(/[\r\n;]/g, "").replaceAll(delimiter, ""));
 const hostile = fc.oneof(
   fc.uint8Array({ maxLength: 20 }),

@@ -8,6 +8,7 @@ import {
   noProgram,
   userIds,
 } from "../../../image/import/config.ts";
+import { codePoint } from "../../../../version-router/test/code-point.ts";
 
 const passwd = "root:x:0:0::/root:/bin/sh\nweb:x:1234:99::/:/bin/sh\nbad:x:70000:1::/:\n";
 const group = "root:x:0:\nstaff:x:50:\n";
@@ -64,7 +65,7 @@ t.test("users: names and numbers, with and without a group", async (t) => {
 
 t.test("nothing in an environment is taken for a command", async () => {
   const value = fc
-    .string({ unit: "binary", maxLength: 40 })
+    .string({ unit: codePoint, maxLength: 40 })
     .filter((text) => !text.includes("\0") && text.isWellFormed());
   fc.assert(
     fc.property(value, (text) => {
