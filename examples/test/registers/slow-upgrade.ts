@@ -27,7 +27,7 @@ const CALM_REQUESTS = 40;
 const beganAt = performance.now();
 const say = (line: string): void => {
   process.stdout.write(
-    `${String(Math.round((performance.now() - beganAt) / 1000)).padStart(5)} s  ${line}\n`,
+    `${Math.round((performance.now() - beganAt) / 1000)} s: ${line}\n`,
   );
 };
 

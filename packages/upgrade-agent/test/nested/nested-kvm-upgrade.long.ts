@@ -21,8 +21,7 @@ t.test("a live upgrade on real KVM", { skip }, async (t) => {
   const { host } = await startKvmHost(t);
   // The base is there, but not the link that says which is the newest; making that would ask Debian for a minute.
   const link = 'cd /var/cache/version-manager/images && ln -sfn "$(dirname */vmlinux)" current';
-  t.match(await host.run(link, { timeoutMs: 60_000 }), { status: 0 });
-  const command = "cd /repository && node examples/test/registers/slow-upgrade.ts auto";
+  const command = `${link} && cd /repository && node examples/test/registers/slow-upgrade.ts auto`;
   const onLine = (line: string): void => t.comment(line);
   const { status, output } = await host.run(command, { timeoutMs: 3_400_000, onLine });
   t.equal(status, 0, "it comes to its end");
@@ -36,7 +35,7 @@ t.test("a live upgrade on real KVM", { skip }, async (t) => {
     verdict: "linearizable",
     faults: [],
   });
-  t.match(lines.at(-2), / upgraded 2\/2 nodes to 2; \d+ client requests, 0 failed; \d+ s$/);
+  t.match(lines.at(-2), /: upgraded 2\/2 nodes to 2; \d+ client requests, 0 failed; \d+ s$/);
   t.ok((report?.requests ?? 0) > 200, `${report?.requests} requests`);
   t.ok((report?.keys ?? 0) > 20, `${report?.keys} keys were read back`);
   const stories = Object.values(report?.story ?? {});
