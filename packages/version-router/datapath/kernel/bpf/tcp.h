@@ -208,7 +208,6 @@ static __always_inline int start_flow(const struct flow_key *key, const struct f
 	return failed;
 }
 
-/* For a connection that the host has now: what is left of an earlier one must not claim its segments. */
 static __always_inline void forget_flow(const struct flow_key *key)
 {
 	bpf_map_delete_elem(&tentative, key);

@@ -126,6 +126,14 @@ static __always_inline int peer_opens(struct __sk_buff *skb, struct segment *s, 
 	return to_domain_counted(skb, slot, V_DELIVERED);
 }
 
+/* What is left of an earlier connection with the same addresses and ports must not claim the segments of this one. */
+static __always_inline int opens_to_host(const struct flow_key *key, const struct flow *flow)
+{
+	if (flow && is_over(flow))
+		forget_flow(key);
+	return TC_ACT_OK;
+}
+
 static __always_inline int client_opens(struct __sk_buff *skb, struct segment *s, const struct port *port,
 					const struct flow_key *key, const struct flow *flow)
 {
@@ -141,11 +149,7 @@ static __always_inline int client_opens(struct __sk_buff *skb, struct segment *s
 	slot = client_domain(port, &key->remote, &number);
 	if (slot && start_incoming(key, number, ROLE_CLIENT))
 		return count(skb, slot, V_KERNEL_ERROR, TC_ACT_SHOT);
-	if (slot)
-		return to_domain_counted(skb, slot, V_CLIENT_IN);
-	if (flow)
-		forget_flow(key);
-	return TC_ACT_OK;
+	return slot ? to_domain_counted(skb, slot, V_CLIENT_IN) : opens_to_host(key, flow);
 }
 
 /* A segment of a connection in the table that does not open it. */
@@ -193,7 +197,7 @@ static __always_inline int from_uplink_tcp(struct __sk_buff *skb, struct packet 
 		return flow ? from_uplink_flow(skb, &s, &key, flow, &mark) : TC_ACT_OK;
 	struct port *port = find_port(s.tcp.dest, IPPROTO_TCP);
 	if (!port)
-		return TC_ACT_OK;
+		return opens_to_host(&key, flow);
 	if (mark.version)
 		return peer_opens(skb, &s, &mark, port, &key, flow);
 	if (port->client_slots || is_open(port, &p->from))

@@ -118,7 +118,10 @@ class FromUplink {
     if (!isSyn || (tcp.flags & ACK) !== 0)
       return flow === undefined ? this.#pass() : this.#ofFlow(ip, flow, tcp, mark);
     const port = this.#world.port(PROTOCOL.tcp, tcp.to);
-    if (port === undefined) return this.#pass();
+    if (port === undefined) {
+      if (flow !== undefined && isOver(this.#world, flow)) this.#world.flows.delete(flowId(key));
+      return this.#pass();
+    }
     if (mark !== undefined) return this.#peerOpens(ip, tcp, mark, port, key, flow);
     if (port.client.size > 0 || this.#isOpenTo(port, ip.from))
       return this.#clientOpens(ip, tcp, port, key, flow);
