@@ -1,7 +1,8 @@
 /**
- * One whole upgrade of the HTTP registers on two nodes, for machines of which all is emulated: `slow-upgrade.ts kvm`
- * (or qemu, xen, lxc) as root. Says what it does and when; the last line of its output is a report as JSON.
- * `packages/upgrade-agent/test/nested` runs it on hypervisors that few machines have. Takes the newest base image as it is.
+ * One whole upgrade of the HTTP registers, for machines of which all is emulated: `slow-upgrade.ts kvm [NODES]` (or qemu,
+ * xen, lxc) as root, of two nodes unless it is told otherwise. Says what it does and when; the last line of its output is
+ * a report as JSON. `packages/upgrade-agent/test/nested` runs it on hypervisors that few machines have. Takes the newest
+ * base image as it is.
  */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,20 +16,20 @@ import { packReleases, ports } from "./releases.ts";
 
 const name = "itslow";
 const service = "registers-http";
-const nodes = 2;
+const nodes = Number(process.argv[3] ?? 2);
 /** Requests per second of each node; two clients with two requests at once. */
 const RATE = 4;
 const HABITS = ["--clients", "2", "--depth", "2", "--keys", "8", "--silence-ms", "180000"];
 /** Milliseconds for a step in which machines start. */
 const STEP_MS = 1_800_000;
+/** Milliseconds between talks of daemons, in which an emulated machine would otherwise spend most of its time. */
+const EXCHANGE_MS = 10_000;
 /** Answers that each node gives while nothing else goes on, before and after each step. */
 const CALM_REQUESTS = 40;
 
 const beganAt = performance.now();
 const say = (line: string): void => {
-  process.stdout.write(
-    `${Math.round((performance.now() - beganAt) / 1000)} s: ${line}\n`,
-  );
+  process.stdout.write(`${Math.round((performance.now() - beganAt) / 1000)} s: ${line}\n`);
 };
 
 /** Until each node has a whole warm spare: the next version is then cloned, not booted. */
@@ -140,7 +141,8 @@ try {
     trustedKeys: [releases.trustedKey],
     fleetKey: releases.fleetKey,
     // Servers of registers do not talk among themselves: only agents tell each other of a version.
-    agentConfig: { exchangeHintDelayMs: 0, spareQuietMs: 0 },
+    agentConfig: { exchangeHintDelayMs: 0, spareQuietMs: 0, exchangeIntervalMs: EXCHANGE_MS },
+    routerConfig: { exchangeIntervalMs: EXCHANGE_MS },
     onProgress: (step) => say(`testbed: ${step}`),
   });
   const tarball = (version: number): string => releases.tarball("http", version);
