@@ -38,7 +38,7 @@ const LINK_NAMES = /^(vm-|vnet\d|uplink$|wire$)/;
 
 /** Names of the data path's eBPF programs and of its maps, as in `router.bpf.c` and `maps.h`. */
 export const BPF_NAMES =
-  /^(tap_ingress|tap_egress|uplink_ingress|config|slots|interfaces|domains|services|ports|flows|tentative|heard|counters|peer_counters|tracing|trace_packet|trace_lost|trace_queue|managed)$/;
+  /^(tap_ingress|tap_egress|uplink_ingress|config|slots|interfaces|domains|services|ports|buckets|flows|tentative|heard|counters|peer_counters|tracing|trace_packet|trace_lost|trace_queue|managed)$/;
 
 const NFT_TABLES = /version.manager/;
 
