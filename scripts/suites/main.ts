@@ -15,7 +15,8 @@ An integration test that fails is tried once more, alone; one that passes then i
 --cases N     with --only: how many cases the tests that count them try (a whole number from 1; passed on as CASES).
               router-differential: packets, else 1,000,000; about 25,000 a second
 --full        the sizes that are promised, where CI runs smaller ones (passed on as FULL=1). router-differential:
-              10,000,000 packets, minutes; router-isolation: 10,000 connections and 1,000,000 datagrams, minutes
+              10,000,000 packets, minutes; router-isolation: 10,000 connections and 1,000,000 datagrams, minutes; of the
+              unit suite the slowest properties and the comparison (real-host) with two to three times the cases
 --seed N      the random cases that properties try: 0 to 2147483647, or "random". Else the commit chooses, so that two
               runs of one commit try the same ones
 --record      what the compliance suite finds of each hypervisor goes to docs/hypervisors, and the table of

@@ -36,7 +36,7 @@ async function play(seed: number, factory: ProxyFactory, directory: string, even
   return { scene, verdict: check(history), history };
 }
 
-const SCENES = process.env["FULL"] === "1" ? 150 : 75;
+const SCENES = process.env["FULL"] === "1" ? 150 : 50;
 
 t.test("the oldest decides: linearizable in any order", { timeout: 100_000 }, async (t) => {
   const directory = t.testdir();

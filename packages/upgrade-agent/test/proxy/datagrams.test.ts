@@ -159,11 +159,11 @@ t.test(
     const proxies = supervisor();
     await ensure(proxies, [1]);
     const load = new Load(port);
-    await load.until(1_000);
+    await load.until(500);
     await ensure(proxies, [1, 2]);
     // The migrator: every write from now on reaches version 2 anyway.
     for (const [key, value] of one.items) if (!two.items.has(key)) two.items.set(key, value);
-    t.ok(await load.until(load.answered + 2_000));
+    t.ok(await load.until(load.answered + 1_000));
     await ensure(proxies, [2]);
     t.ok(await load.until(load.answered + 1_000));
     await load.stop();
