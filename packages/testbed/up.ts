@@ -9,6 +9,7 @@ import { shareCapabilities } from "./capabilities.ts";
 import { writeNode, writePrograms } from "./node/files.ts";
 import { launchNode } from "./node/launch.ts";
 import { waitForNode } from "./node/wait.ts";
+import { runsUnderXen } from "./node/xen.ts";
 import { planOf } from "./options.ts";
 import type { Plan, UpOptions } from "./options.ts";
 import { processStat } from "./processes.ts";
@@ -38,7 +39,7 @@ function stepsOf(plan: Plan): Step[] {
     ...forEachNode("write", (node) => writeNode(plan, node)),
     ...forEachNode("start", (node) => launchNode(node)),
     ...forEachNode("wait for", (node) => waitForNode(node, plan.readyTimeoutMs, plan.options.signal)),
-    ...(plan.usesLibvirt
+    ...(plan.usesLibvirt && !runsUnderXen()
       ? [{ name: "share QEMU's capabilities", take: () => shareCapabilities(layout) }]
       : []),
   ];

@@ -8,7 +8,7 @@ import { LIBVIRT_SOCKET, writeLibvirtHome } from "../libvirt/index.ts";
 import { PROGRAMS } from "../options.ts";
 import type { Plan } from "../options.ts";
 import type { InitConfig, ServiceConfig } from "./contract.ts";
-import { runsUnderXen } from "./xen.ts";
+import { libvirtdUnderXen, runsUnderXen } from "./xen.ts";
 
 /** Root below which libvirt's findings about QEMU are kept between testbeds, laid out as on a machine. */
 export const CAPABILITIES_ROOT = "/var/cache/version-manager/libvirt";
@@ -43,8 +43,9 @@ const READY_SOCKETS = {
 function servicesOf(plan: Plan): ServiceConfig[] {
   const services: ServiceConfig[] = [];
   for (const name of ["libvirtd", "router", "agent"] as const) {
-    const command = plan.commands[name];
-    if (command === undefined) continue;
+    const given = plan.commands[name];
+    if (given === undefined) continue;
+    const command = name === "libvirtd" ? libvirtdUnderXen(given) : given;
     const replaced = plan.options.commands?.[name] !== undefined;
     services.push({ name, command: [...command], ...(replaced ? {} : { readySocket: READY_SOCKETS[name] }) });
   }

@@ -156,8 +156,8 @@ export class LibvirtHypervisor implements Hypervisor {
       return;
     }
     await this.#takeDown(connection, spec.name);
-    await this.#flavour.host?.prepare(spec);
     try {
+      await this.#flavour.host?.prepare(spec);
       await start(connection);
       const domain = await connection.defineDomain(xml);
       await this.#flavour.confirm?.(domain);

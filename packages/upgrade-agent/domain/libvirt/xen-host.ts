@@ -67,6 +67,12 @@ async function requireDisk(path: string): Promise<void> {
   }
 }
 
+/**
+ * Of the link's end on the bridge, as Xen gives its own. With the guest's address, which the router made it with, the
+ * bridge would take for itself what is sent to the guest.
+ */
+const PORT_MAC = "fe:ff:ff:ff:ff:ff";
+
 export const xenHost = {
   /** Makes bridge and link, again when they are there already. Throws E_DOMAIN, with nothing made when there is no disk. */
   async prepare(spec: DomainSpec): Promise<void> {
@@ -75,6 +81,7 @@ export const xenHost = {
     const { guestInterfaceName = "" } = spec.identity.link;
     if (!(await exists(bridge)))
       await ip("link", "add", "name", bridge, "type", "bridge", "forward_delay", "0");
+    await ip("link", "set", "dev", guestInterfaceName, "address", PORT_MAC);
     await ip("link", "set", "dev", guestInterfaceName, "master", bridge, "up");
     await ip("link", "set", "dev", bridge, "up");
     await leadConsole(spec);

@@ -23,12 +23,14 @@ t.test("bridge and console are led to the domain's, twice, and removed twice", {
     const ip = (...words) => execFileSync("ip", words, { encoding: "utf8" });
     const spec = ${JSON.stringify(spec)};
     const consoles = "/var/log/xen/console";
-    ip("link", "add", "vmdomh0", "type", "veth", "peer", "name", "vmdomg0");
+    // As the router does, with the guest's address.
+    ip("link", "add", "vmdomh0", "type", "veth", "peer", "name", "vmdomg0", "address", spec.identity.link.mac);
     const refused = await xenHost.prepare(${JSON.stringify(absent)}).catch((error) => error.code);
     console.log("without a disk:", refused, ip("-o", "link", "show", "type", "bridge").trim() + ".");
     await xenHost.prepare(spec);
     await xenHost.prepare(spec);
     console.log(ip("-o", "link", "show", "master", "xbvmdomg0"));
+    console.log("the bridge takes:", ip("-o", "link", "show", "dev", "xbvmdomg0"));
     // As xenconsoled does.
     appendFileSync(consoles + "/guest-vmdom-xen.log", "guest: hello\\n");
     await xenHost.release(xenXml(spec));
@@ -45,6 +47,11 @@ t.test("bridge and console are led to the domain's, twice, and removed twice", {
   const output = execFileSync("unshare", [...apart, ...node], { encoding: "utf8" });
   t.match(output, /^without a disk: E_DOMAIN \.$/m);
   t.match(output, /vmdomg0@vmdomh0/);
+  t.notMatch(
+    /the bridge takes:.*/.exec(output)?.[0] ?? identity.link.mac,
+    identity.link.mac,
+    "not the guest's packets",
+  );
   t.match(output, /^links left: \.$/m);
   t.match(output, /^consoles left: \.$/m);
   t.match(output, /^of others: guest-vmdom-xen\.log$/m);
