@@ -16,7 +16,7 @@ t.test("a machine with real Xen", { skip }, async (t) => {
     host.run(command, { timeoutMs: 300_000 }).then(({ output }) => output);
 
   await t.test("this is Xen's first domain, and libvirt speaks to Xen", async (t) => {
-    const toolstack = "node /repository/packages/upgrade-agent/test/nested/inside/xen-toolstack.ts";
+    const toolstack = "node /repository/packages/upgrade-agent/test/nested/inside/xen-toolstack.ts libvirtd";
     const { status, output } = await host.run(toolstack, { timeoutMs: 300_000 });
     t.equal(status, 0, output);
     const seen = await look("cat /proc/xen/capabilities; timeout 60 xl info; uname -r");

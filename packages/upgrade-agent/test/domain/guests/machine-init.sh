@@ -13,8 +13,10 @@ load() {
 load /modules/order
 [ -e /sys/hypervisor/type ] && load /modules/order.xen
 
+# Xen's disks and interfaces come a moment after their drivers.
+there() { { [ -b /dev/vda ] || [ -b /dev/xvda ]; } && [ -e /sys/class/net/eth0 ]; }
 tries=0
-while [ ! -b /dev/vda ] && [ ! -b /dev/xvda ] && [ "$tries" -lt 600 ]; do
+while ! there && [ "$tries" -lt 600 ]; do
   usleep 50000
   tries=$((tries + 1))
 done

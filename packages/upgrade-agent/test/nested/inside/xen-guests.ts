@@ -1,6 +1,6 @@
 /** Guests of the compliance suite on a real Xen: the base's kernel with a busybox that says hello and idles. */
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,13 +11,16 @@ import { FLAVOURS } from "../../../domain/libvirt/flavours.ts";
 import { HELLO } from "../../../domain/probe/guest.ts";
 import { cpio } from "../../../image/build/cpio.ts";
 import type { Subject } from "../../domain/compliance.ts";
+import type { Faults } from "../../domain/guests/faults.ts";
+import type { Linux } from "../../domain/guests/guests.ts";
 import { containerSpec, machineSpec } from "../../domain/specs.ts";
+import { restartMachineLibvirtd } from "./xen-daemons.ts";
+import { workingXenGuests } from "./xen-working.ts";
 
-/** Takes the key that crashes it, and ends when it is asked to: Linux then runs what poweroff_cmd says. */
+/** Takes the key that crashes it. */
 const INIT = `#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 echo 1 >/proc/sys/kernel/sysrq
-echo "/bin/busybox poweroff -f" >/proc/sys/kernel/poweroff_cmd
 echo "${HELLO}"
 while :; do sleep 60; done
 `;
@@ -56,9 +59,34 @@ async function versions(): Promise<Record<string, string>> {
   };
 }
 
-/** `linux` is the directory of our base. What a guest booted last is told by its console. */
-export function xenGuests(home: string, linux: string): Omit<Subject, "hypervisor"> {
-  const [kernel, initramfs] = [join(linux, "vmlinux"), join(home, "initramfs")];
+/** What is left of a guest: itself, programs that bear its name, and the way of its console. */
+function residue(name: string): readonly string[] {
+  const guests = execFileSync("xl", ["list"], { encoding: "utf8" }).split("\n");
+  const programs = execFileSync("ps", ["-eo", "args="], { encoding: "utf8" }).split("\n");
+  const consoles = readdirSync("/var/log/xen/console");
+  return [...guests, ...programs, ...consoles].filter((line) => line.includes(name));
+}
+
+/** Descriptions whose start fails. */
+function broken(kernel: string, initramfs: string): Faults["broken"] {
+  const changed = (spec: DomainSpec, change: object): DomainSpec => ({
+    ...spec,
+    disk: { ...spec.disk, kind: "qcow2", path: spec.disk.path, kernel, initramfs, ...change },
+  });
+  return {
+    "no disk": (spec) => changed(spec, { path: "/no/disk" }),
+    "no kernel": (spec) => changed(spec, { kernel: "/no/kernel" }),
+    "no link": (spec) => {
+      const link = { ...spec.identity.link, interfaceName: "vmdomnone", guestInterfaceName: "vmdomnone" };
+      return { ...spec, identity: { ...spec.identity, link } };
+    },
+    "more memory than there is": (spec) => ({ ...spec, memoryMiB: 1024 * 1024 }),
+  };
+}
+
+/** `linux` is that of our base. What a guest booted last is told by its console. */
+export function xenGuests(home: string, linux: Linux): Omit<Subject, "hypervisor"> {
+  const [kernel, initramfs] = [linux.kernel, join(home, "initramfs")];
   const busybox = readFileSync("/bin/busybox");
   const own = cpio([
     { kind: "directory", path: "bin", mode: 0o755 },
@@ -115,5 +143,7 @@ export function xenGuests(home: string, linux: string): Omit<Subject, "hyperviso
       ),
     keepsConsole: true,
     versions,
+    faults: { broken: broken(kernel, initramfs), residue, killLibvirtd: restartMachineLibvirtd },
+    working: workingXenGuests(home, linux),
   };
 }

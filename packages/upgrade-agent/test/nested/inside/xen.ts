@@ -13,15 +13,17 @@ import type { Test } from "tap";
 import { LIBVIRT_SOCKET } from "@version-manager/testbed/libvirt";
 import { openHypervisor, probeHypervisor } from "../../../domain/index.ts";
 import { HELLO } from "../../../domain/probe/guest.ts";
+import { basePaths } from "../../../image/bases.ts";
 import type { Hypervisor } from "../../../domain/hypervisor.ts";
 import { compliance } from "../../domain/compliance.ts";
 import { consoleOf, xenGuests } from "./xen-guests.ts";
 
 t.setTimeout(3_000_000);
 
-const [linux, xenGuest] = process.argv.slice(2);
-if (linux === undefined || (xenGuest !== "pv" && xenGuest !== "pvh"))
+const [directory, xenGuest] = process.argv.slice(2);
+if (directory === undefined || (xenGuest !== "pv" && xenGuest !== "pvh"))
   throw new Error("usage: xen.ts DIRECTORY-OF-THE-BASE pv|pvh");
+const linux = basePaths({ directory });
 const home = mkdtempSync(join(tmpdir(), "itx-"));
 t.teardown(() => rmSync(home, { recursive: true, force: true }));
 const socket = LIBVIRT_SOCKET;
@@ -44,7 +46,7 @@ async function nothingIsLeft(t: Test): Promise<void> {
 
 /** The guest reaches user space, and what it prints is in the domain's log. */
 async function saysHello(t: Test, hypervisor: Hypervisor, name: string): Promise<void> {
-  const spec = await xenGuests(home, linux ?? "").spec(name);
+  const spec = await xenGuests(home, linux).spec(name);
   const startedAt = performance.now();
   await hypervisor.create(spec);
   t.comment(`created after ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
