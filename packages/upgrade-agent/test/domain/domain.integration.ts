@@ -17,6 +17,7 @@ import { machineXml } from "../../domain/xml/machine.ts";
 import { basePaths } from "../../image/bases.ts";
 import { storeIn } from "../image/needs.ts";
 import { compliance } from "./compliance.ts";
+import { Router } from "./guests/router.ts";
 import { workingContainers } from "./guests/subjects.ts";
 import { consoleOf, containers, inside, machines, missing, openContainers } from "./real.ts";
 import { machineSpec } from "./specs.ts";
@@ -58,6 +59,8 @@ async function setup(
 t.test("domains under a real libvirtd", { skip }, async (t) => {
   const { daemon, home } = await setup(t, `${RUN}-main`);
   const { socket } = daemon;
+  const router = await Router.start(daemon, home);
+  t.teardown(() => router?.stop());
 
   t.test("the protocol, with libvirt's own test driver", async (t) => {
     const connection = await Connection.open({ socket, uri: "test:///default" });
@@ -112,9 +115,9 @@ t.test("domains under a real libvirtd", { skip }, async (t) => {
   });
 
   t.test("containers comply", async (t) => {
-    const hypervisor = await openContainers(daemon);
+    const hypervisor = await openContainers(daemon, router);
     t.teardown(() => hypervisor.close());
-    const working = workingContainers(daemon, home);
+    const working = workingContainers(daemon, home, router);
     t.teardown(() => working.end());
     compliance(t, RUN, { ...containers(daemon, home), working, hypervisor });
   });
@@ -123,7 +126,7 @@ t.test("domains under a real libvirtd", { skip }, async (t) => {
     const hypervisor = await openHypervisor({ kind: "qemu", socket });
     t.teardown(() => hypervisor.close());
     const linux = basePaths(await storeIn(home).build({}));
-    compliance(t, RUN, { ...machines(daemon, home, "qemu", linux), hypervisor });
+    compliance(t, RUN, { ...machines(daemon, home, "qemu", linux, router), hypervisor });
   });
 
   t.test(

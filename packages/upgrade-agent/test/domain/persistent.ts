@@ -6,7 +6,10 @@ import { LibvirtError } from "../../domain/libvirt/rpc/error.ts";
 const ATTEMPTS = 4;
 
 /** `hypervisor` with a `create` that tries again what is worth it; `relink` makes the container's link anew. */
-export function persistent(hypervisor: Hypervisor, relink: (spec: DomainSpec) => void): Hypervisor {
+export function persistent(
+  hypervisor: Hypervisor,
+  relink: (spec: DomainSpec) => void | Promise<void>,
+): Hypervisor {
   const create: Hypervisor["create"] = async (spec, signal) => {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -15,7 +18,7 @@ export function persistent(hypervisor: Hypervisor, relink: (spec: DomainSpec) =>
         // What libvirt refused itself, it would refuse again.
         const { code } = error as { readonly code?: string };
         if (code !== "E_LIBVIRT" || error instanceof LibvirtError || attempt === ATTEMPTS) throw error;
-        relink(spec);
+        await relink(spec);
       }
     }
   };

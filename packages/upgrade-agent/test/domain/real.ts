@@ -20,6 +20,7 @@ import { idShift } from "../../image/build/shift.ts";
 import type { Subject } from "./compliance.ts";
 import type { Faults } from "./guests/faults.ts";
 import type { Linux } from "./guests/guests.ts";
+import type { Router } from "./guests/router.ts";
 import { workingMachines } from "./guests/subjects.ts";
 import { persistent } from "./persistent.ts";
 import { containerSpec, machineSpec } from "./specs.ts";
@@ -97,13 +98,15 @@ function withoutLink(spec: DomainSpec): DomainSpec {
 
 /**
  * Machines whose kernel says hello and idles; with `kvm` on a machine that has it. `home` must be passable for QEMU's
- * user. With a Linux, that of our base image (`storeIn(…).build({})`), there are also machines that work.
+ * user. With a Linux, that of our base image (`storeIn(…).build({})`), there are also machines that work, with a router on
+ * its links.
  */
 export function machines(
   daemon: PrivateLibvirtd,
   home: string,
   kind: "kvm" | "qemu" = "qemu",
   linux?: Linux,
+  router?: Router,
 ): Omit<Subject, "hypervisor"> {
   const { uri } = FLAVOURS[kind];
   const [kernel, initramfs, tap] = [join(home, "kernel"), join(home, "initramfs"), "vmdomt0"];
@@ -154,7 +157,7 @@ export function machines(
       residue: residueUnder(daemon),
       killLibvirtd: () => daemon.restart(),
     },
-    ...(linux === undefined ? {} : workingParts(workingMachines(daemon, home, linux))),
+    ...(linux === undefined ? {} : workingParts(workingMachines(daemon, home, linux, router))),
   };
 }
 
@@ -170,9 +173,12 @@ function makeVeth(daemon: PrivateLibvirtd, { identity: { link } }: DomainSpec): 
 }
 
 /** Containers under this daemon; starts that libvirt lost sight of are repeated. */
-export async function openContainers(daemon: PrivateLibvirtd): Promise<Hypervisor> {
+export async function openContainers(daemon: PrivateLibvirtd, router?: Router): Promise<Hypervisor> {
   const hypervisor = await openHypervisor({ kind: "lxc", socket: daemon.socket });
-  return persistent(hypervisor, (spec) => makeVeth(daemon, spec));
+  return persistent(hypervisor, async (spec) => {
+    if (router?.made(spec)) await router.relink(spec);
+    else makeVeth(daemon, spec);
+  });
 }
 
 /** Says what it finds, and ends when somebody makes the file /crash. */

@@ -39,9 +39,14 @@ export class Actor {
     });
   }
 
-  static async start(namespace: string, script = ACTOR, more: readonly string[] = []): Promise<Actor> {
-    const args = [`--net=/run/netns/${namespace}`, process.execPath, "--no-warnings", script, ...more];
-    const child = spawn("nsenter", args, {
+  static start(namespace: string, script = ACTOR, more: readonly string[] = []): Promise<Actor> {
+    const enter = ["nsenter", `--net=/run/netns/${namespace}`];
+    return Actor.launch([...enter, process.execPath, "--no-warnings", script, ...more]);
+  }
+
+  /** Any command that becomes a script which speaks as actor.ts does. */
+  static async launch([file = "", ...words]: readonly string[]): Promise<Actor> {
+    const child = spawn(file, words, {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
       serialization: "advanced",
     });

@@ -2,10 +2,12 @@
 import { readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Test } from "tap";
 import { boundConsoleLogs, cutConsoleLog } from "../../../domain/console-bound.ts";
 import type { DomainSpec, Hypervisor } from "../../../domain/hypervisor.ts";
 import type { CapabilityCases } from "../capabilities/run.ts";
 import { BASE_MARK, told } from "./guests.ts";
+import type { Passed, Router } from "./router.ts";
 import type { Work } from "./guests.ts";
 
 export interface Limits {
@@ -13,6 +15,8 @@ export interface Limits {
   readonly vcpus: number;
   readonly diskMiB: number;
   readonly diskMiBPerS?: number;
+  /** Heeded where there is a router. */
+  readonly networkMbitPerS?: number;
 }
 
 /** Subjects whose guests can work. */
@@ -22,6 +26,8 @@ export interface Working {
   readonly seesVcpus: boolean;
   /** Why reading and writing cannot be slowed down, where that is so. */
   readonly noDiskRate?: string;
+  /** Whose links the guests have; without it they have plain ones, which nothing bounds. */
+  readonly router?: Router;
   /** Bytes that the guest's private disk takes of the host. */
   readonly diskBytes: (name: string) => number;
   /** The mark at the beginning of the base that all guests share. */
@@ -32,6 +38,12 @@ export interface Working {
 const PATIENCE_MS = 120_000;
 
 const LIMITS: Limits = { memoryMiB: 96, vcpus: 1, diskMiB: 48 };
+
+/** Slower than any guest: an emulated one copies at tens of Mbit/s. */
+const NETWORK_MBIT_PER_S = 2;
+/** May pass at once, however long nothing has; see the router's rate.h. */
+const BURST_BYTES = 256 * 1024;
+const WINDOW_MS = 1500;
 
 /** MiB that a disk may take besides what the guest wrote: tables of qcow2 or ext4. */
 const TABLES_MIB = 4;
@@ -52,6 +64,46 @@ function numbers(spec: DomainSpec, word: string): number[] {
   return (told(spec, word)[0] ?? "").split(" ").filter(Boolean).map(Number);
 }
 
+/** What passed in a while, and what may have at the rate. */
+async function listen(router: Router, spec: DomainSpec): Promise<Passed & { readonly allowed: number }> {
+  const startedMs = performance.now();
+  const before = router.passed(spec);
+  await sleep(WINDOW_MS);
+  const after = router.passed(spec);
+  const bytesPerMs = NETWORK_MBIT_PER_S * 125;
+  return {
+    sent: after.sent - before.sent,
+    received: after.received - before.received,
+    allowed: BURST_BYTES + bytesPerMs * (performance.now() - startedMs),
+  };
+}
+
+/** Both directions of a guest that talks without end. */
+async function rateCase(t: Test, router: Router, spec: DomainSpec): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  const eventually = async (what: string, condition: () => boolean | Promise<boolean>): Promise<void> => {
+    while (!(await condition())) {
+      if (performance.now() > deadline) throw new Error(`${what} within ${PATIENCE_MS} ms`);
+      await sleep(100);
+    }
+  };
+  await eventually("frames are dropped", async () => (await router.dropped(spec)) > 0);
+  const { sent, received, allowed } = await listen(router, spec);
+  t.ok(sent <= allowed, `sent ${sent} bytes, allowed ${allowed.toFixed(0)}`);
+  t.ok(received <= allowed, `received ${received} bytes, allowed ${allowed.toFixed(0)}`);
+  const some = 64 * 1024;
+  await eventually("both ways pass", () => Object.values(router.passed(spec)).every((bytes) => bytes > some));
+  await router.free(spec);
+  const free = { sent: false, received: false };
+  await eventually("it is faster without", async () => {
+    const { sent, received, allowed } = await listen(router, spec);
+    free.sent ||= sent > allowed;
+    free.received ||= received > allowed;
+    return free.sent && free.received;
+  });
+  t.same(free, { sent: true, received: true }, "without a rate it sends and receives more");
+}
+
 export function workingCases(
   cases: CapabilityCases,
   name: (suffix: string) => string,
@@ -66,7 +118,10 @@ export function workingCases(
   /** One guest for several cases, because machines take their time. */
   let shared: Promise<DomainSpec> | undefined;
   const worked = (): Promise<DomainSpec> =>
-    (shared ??= run("worker", ["facts", "spin", "read16", "fillup", "hog"]));
+    (shared ??= run("worker", ["facts", "spin", "read16", "fillup", "hog", "talk"], {
+      ...LIMITS,
+      networkMbitPerS: NETWORK_MBIT_PER_S,
+    }));
 
   cases.test("own link", "the guest's only interface is its link", async (t) => {
     const spec = await worked();
@@ -98,6 +153,14 @@ export function workingCases(
     const share = used / ((passed ?? NaN) / 100);
     t.ok(share > 0 && share < LIMITS.vcpus * 1.5, `they got ${share.toFixed(2)} processors`);
   });
+
+  const { router } = working;
+  if (router !== undefined)
+    cases.test(
+      "network rate",
+      "what talks as fast as it can is heard at its rate, until it has none",
+      async (t) => rateCase(t, router, await worked()),
+    );
 
   cases.test(
     "disk size",
@@ -152,8 +215,6 @@ export function workingCases(
       t.ok(statSync(spec.consoleLog).size <= CONSOLE_BYTES);
     },
   );
-
-  cases.notApplicable("network rate", "nothing bounds what a guest sends and receives yet");
 
   if (working.noDiskRate === undefined) {
     cases.test("disk rate", "reading takes the time that its rate gives it", async (t) => {

@@ -12,7 +12,8 @@ import { cpio } from "../../../image/build/cpio.ts";
 import { idShift } from "../../../image/build/shift.ts";
 
 /** Functions of `work.sh`. */
-export type Task = "facts" | "hog" | "spin" | "mark" | "read16" | "fillup" | "flood" | "heed" | "count";
+export type Task =
+  "facts" | "hog" | "spin" | "mark" | "read16" | "fillup" | "flood" | "heed" | "count" | "talk";
 
 export interface Work {
   readonly tasks: readonly Task[];

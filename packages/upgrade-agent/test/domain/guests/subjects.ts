@@ -17,6 +17,7 @@ import {
   workWords,
 } from "./guests.ts";
 import type { Linux, Work } from "./guests.ts";
+import type { Router } from "./router.ts";
 import type { Savable } from "./saved.ts";
 
 /** Runs a script where libvirtd runs. */
@@ -35,11 +36,13 @@ export function workingMachines(
   daemon: PrivateLibvirtd,
   home: string,
   linux: Linux,
+  router?: Router,
 ): Working & { readonly savable: Savable } {
   const initramfs = join(home, "work-initramfs");
   workingInitramfs(linux, initramfs);
   let made = 0;
-  const linked = (): DomainSpec["identity"] => {
+  const linked = async (networkMbitPerS?: number): Promise<DomainSpec["identity"]> => {
+    if (router !== undefined) return await router.identity("tap", networkMbitPerS);
     const [interfaceName, mac] = [`vmdomw${made}`, macOf(made++)];
     inside(daemon, `ip tuntap add ${interfaceName} mode tap`);
     return { ...identity, link: { ...identity.link, interfaceName, mac } };
@@ -53,7 +56,8 @@ export function workingMachines(
   const spec: Working["spec"] = async (name, work, limits) => {
     const { diskMiBPerS } = limits;
     const rate = diskMiBPerS === undefined ? {} : { diskMiBPerS };
-    return machineSpec(name, { identity: linked(), ...(await machine(name, work, limits)), ...rate });
+    const link = await linked(limits.networkMbitPerS);
+    return machineSpec(name, { identity: link, ...(await machine(name, work, limits)), ...rate });
   };
   const savable: Savable = {
     template: async (name, work, limits) => {
@@ -65,7 +69,7 @@ export function workingMachines(
       const consoleLog = join(home, `${name}.machine.console.log`);
       const { memoryMiB, vcpus } = template;
       const spec = machineSpec(name, {
-        identity: linked(),
+        identity: await linked(),
         disk: { ...disk, path },
         memoryMiB,
         vcpus,
@@ -77,6 +81,7 @@ export function workingMachines(
   return {
     spec,
     savable,
+    ...(router === undefined ? {} : { router }),
     seesVcpus: true,
     diskBytes: (name) => statSync(join(home, `${name}.qcow2`)).blocks * BLOCK_BYTES,
     baseMark: () => {
@@ -91,11 +96,19 @@ export function workingMachines(
 export function workingContainers(
   daemon: PrivateLibvirtd,
   home: string,
+  router?: Router,
 ): Working & { readonly end: () => Promise<void> } {
   const base = join(home, "work-base");
   workingRoot(base);
   const mounts: string[] = [];
   let made = 0;
+  const linked = async (number: number, networkMbitPerS?: number): Promise<DomainSpec["identity"]> => {
+    if (router !== undefined) return await router.identity("veth", networkMbitPerS);
+    const [host, guest, mac] = [`vmdomx${number}`, `vmdomy${number}`, macOf(number)];
+    inside(daemon, `ip link add ${host} type veth peer name ${guest}; ip link set ${guest} address ${mac}`);
+    const link = { ...identity.link, interfaceName: host, guestInterfaceName: guest, mac };
+    return { ...identity, link };
+  };
   const spec = async (
     name: string,
     work: Work,
@@ -107,8 +120,6 @@ export function workingContainers(
       join(home, `${name}.store`),
       join(home, `${name}.root`),
     ];
-    const [host, guest, mac] = [`vmdomx${number}`, `vmdomy${number}`, macOf(number)];
-    inside(daemon, `ip link add ${host} type veth peer name ${guest}; ip link set ${guest} address ${mac}`);
     for (const path of [store, root]) mkdirSync(path);
     await makeBounded(file, limits.diskMiB);
     mounts.push(root, store);
@@ -116,9 +127,8 @@ export function workingContainers(
     workingUpper(store, work);
     const options = `lowerdir=${base},upperdir=${store}/upper,workdir=${store}/work`;
     execFileSync("mount", ["-t", "overlay", "-o", options, "vmdom", root]);
-    const link = { ...identity.link, interfaceName: host, guestInterfaceName: guest, mac };
     return containerSpec(name, {
-      identity: { ...identity, link },
+      identity: await linked(number, limits.networkMbitPerS),
       disk: { kind: "directory", path: root },
       memoryMiB: limits.memoryMiB,
       vcpus: limits.vcpus,
@@ -127,6 +137,7 @@ export function workingContainers(
   };
   return {
     spec,
+    ...(router === undefined ? {} : { router }),
     seesVcpus: false,
     noDiskRate: "a container has no disk of its own that could be slowed down",
     diskBytes: (name) => statSync(join(home, `${name}.ext4`)).blocks * BLOCK_BYTES,

@@ -68,6 +68,24 @@ heed() {
   acpid -c /etc/acpi -l /tmp/acpid
 }
 
+# Sends and takes all it can from now on, through the only link that there is.
+talk() {
+  for name in $(ls /sys/class/net); do [ "$name" = lo ] || dev=$name; done
+  ip address add 10.77.0.1/32 dev "$dev"
+  ip link set "$dev" up
+  ip route add 169.254.1.1 dev "$dev" scope link
+  ip route add default via 169.254.1.1
+  while :; do
+    nc 10.77.0.2 9000 </dev/zero
+    sleep 1
+  done >/dev/null 2>&1 &
+  while :; do
+    sleep 3600 | nc 10.77.0.2 9001
+    sleep 1
+  done >/dev/null 2>&1 &
+  say talks
+}
+
 # Counts without end, and says at each number since which boot it does. Lines have an end that shows, for a machine that
 # is saved may be about to say one.
 count() {

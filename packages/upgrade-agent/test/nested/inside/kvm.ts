@@ -10,6 +10,7 @@ import { startLibvirtd } from "@version-manager/testbed/libvirt";
 import { examineHypervisors, openHypervisor, probeHypervisor } from "../../../domain/index.ts";
 import { basePaths } from "../../../image/bases.ts";
 import { compliance } from "../../domain/compliance.ts";
+import { Router } from "../../domain/guests/router.ts";
 import { inside, machines } from "../../domain/real.ts";
 
 t.setTimeout(3_000_000);
@@ -26,6 +27,8 @@ t.teardown(async () => {
   rmSync(home, { recursive: true, force: true });
 });
 const { socket } = daemon;
+const router = await Router.start(daemon, home);
+t.teardown(() => router?.stop());
 
 t.test("the probe", async (t) => {
   const options = { socket, cacheDirectory: join(home, "probe"), bootTimeoutMs: 600_000 };
@@ -60,5 +63,5 @@ t.test("doctor sees what the probe saw", (t) => {
 t.test("machines on KVM comply", async (t) => {
   const hypervisor = await openHypervisor({ kind: "kvm", socket });
   t.teardown(() => hypervisor.close());
-  compliance(t, "itk", { ...machines(daemon, home, "kvm", linux), hypervisor });
+  compliance(t, "itk", { ...machines(daemon, home, "kvm", linux, router), hypervisor });
 });

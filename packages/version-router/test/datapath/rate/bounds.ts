@@ -17,7 +17,7 @@ const BYTES_PER_MS = MBIT_PER_S * 125;
 /** What may pass at once, however long nothing has: 256 KiB, and the relay's second and part for SSH. */
 const BURST_BYTES = { kernel: 256 * 1024, relay: 320 * 1024 + 1000 * BYTES_PER_MS } as const;
 /** How long everybody talks. */
-const MS = 700;
+const MS = 500;
 
 interface Scene {
   readonly node: LabNode;

@@ -1,5 +1,5 @@
 /**
- * A process of the tests of rates in a network namespace: sends as fast as it can, and counts what arrives. Started as
+ * A process in a network namespace, of the tests of rates and the hypervisors' compliance suite: sends as fast as it can, and counts what arrives. Started as
  * an actor, see ../actor-handle.ts.
  */
 import { createSocket } from "node:dgram";
@@ -84,6 +84,10 @@ const calls: Record<string, (...args: never[]) => unknown> = {
       await nextTurn();
     }
     socket.close();
+  },
+  /** Of this process, where it is. */
+  pid() {
+    return process.pid;
   },
   stop() {
     flooding.abort();
