@@ -1,6 +1,6 @@
 /**
  * What a release says of peers without Version Manager, from its manifest to the packets: signed, seeded, told to the
- * router by the agent, and the newest version that runs decides.
+ * router by the agent, and the newest version that runs decides. A release's rate takes the same way.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ import t from "tap";
 import { down, exec, residue, status, up } from "@version-manager/testbed";
 import type { RouterStatus } from "@version-manager/version-router";
 import { packRelease } from "../../release/index.ts";
+import type { Manifest } from "../../release/index.ts";
 import { generateFleetKey } from "../../trust/index.ts";
 import { leftSince, skip } from "./demonstration.ts";
 
@@ -22,7 +23,7 @@ socket.on("message", (text, from) => socket.send("version " + process.argv[2], f
 socket.bind(${PORT});`;
 
 /** Packs and signs a release of an echo service; returns its tarball. */
-async function pack(root: string, version: number, unmanagedPeers: "allow" | "deny"): Promise<string> {
+async function pack(root: string, version: number, says: Partial<Manifest>): Promise<string> {
   const directory = join(root, `v${version}`);
   mkdirSync(directory);
   writeFileSync(join(directory, "server.js"), SERVER);
@@ -32,7 +33,7 @@ async function pack(root: string, version: number, unmanagedPeers: "allow" | "de
     version,
     label: `${version}.0.0`,
     ports: { peer: [`udp/${PORT}`], client: [] },
-    unmanagedPeers,
+    ...says,
     hooks: { start: `node server.js ${version}`, health: "true" },
   };
   writeFileSync(join(directory, "version.json"), JSON.stringify(manifest));
@@ -84,8 +85,8 @@ void t.test("peers without Version Manager, as releases say", { skip, timeout: 9
   const root = t.testdir();
   const key = join(root, "fleet.key");
   await generateFleetKey(key);
-  const first = await pack(root, 1, "allow");
-  const second = await pack(root, 2, "deny");
+  const first = await pack(root, 1, { unmanagedPeers: "allow" });
+  const second = await pack(root, 2, { unmanagedPeers: "deny", networkMbitPerS: 50 });
   await down({ name });
   t.teardown(() => down({ name }));
   await up({
@@ -111,7 +112,15 @@ void t.test("peers without Version Manager, as releases say", { skip, timeout: 9
     await untilRunning(2);
     await until(async () => (await ask(address)) === "", "still answered");
     t.same(await policies(), {});
-    const { counters } = await onNode<RouterStatus>("router", "status");
+    const { counters, domains } = await onNode<RouterStatus>("router", "status");
+    t.same(
+      domains.map(({ version, networkMbitPerS }) => [version, networkMbitPerS]),
+      [
+        [1, undefined],
+        [2, 50],
+      ],
+      "each version has the rate of its release",
+    );
     t.ok(counters.some(({ service, verdict }) => service === "echo" && verdict === "unmarked"));
   });
 
