@@ -18,7 +18,7 @@ const name = "itslow";
 const service = "registers-http";
 const nodes = Number(process.argv[3] ?? 2);
 /** Requests per second of each node; two clients with two requests at once. */
-const RATE = 4;
+const RATE = 2;
 const HABITS = ["--clients", "2", "--depth", "2", "--keys", "8", "--silence-ms", "180000"];
 /** Milliseconds for a step in which machines start. */
 const STEP_MS = 1_800_000;
