@@ -60,6 +60,20 @@ async function storyOf(fleet: Fleet, fromMs: number): Promise<Readonly<Record<st
   return Object.fromEntries(await Promise.all(stories));
 }
 
+/** Says when a node has left more requests than before unanswered, or answered them wrongly. */
+function tellOfFailures(clients: Clients): () => void {
+  const told = new Map<string, number>();
+  const timer = setInterval(() => {
+    for (const [node, { failed, lost, misordered, faults }] of Object.entries(clients.figures)) {
+      const bad = failed + lost + misordered;
+      if (bad > (told.get(node) ?? 0))
+        say(`${node}: ${lost} requests lost, ${failed} failed, ${misordered} misordered ${faults.join("; ")}`);
+      told.set(node, bad);
+    }
+  }, 1_000);
+  return () => clearInterval(timer);
+}
+
 function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }
@@ -77,6 +91,7 @@ async function upgrade(fleet: Fleet, tarball: (version: number) => string, direc
   say(`clients begin: ${RATE} requests/s of each node`);
   const places = fleet.addresses.map((address, index) => `n${index + 1}=http://${address}:${ports.http}`);
   const clients = await Clients.start(name, places, RATE, HABITS);
+  const quiet = tellOfFailures(clients);
   try {
     await clients.atLeast(CALM_REQUESTS);
     const startedAtMs = Date.now();
@@ -112,6 +127,7 @@ async function upgrade(fleet: Fleet, tarball: (version: number) => string, direc
       story: await storyOf(fleet, startedAtMs),
     };
   } finally {
+    quiet();
     await clients.close();
   }
 }
