@@ -4,6 +4,7 @@
  * have a network namespace and mounts of its own, and goes with them.
  */
 import { execFileSync, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { PrivateLibvirtd } from "@version-manager/testbed/libvirt";
@@ -34,13 +35,17 @@ export interface Passed {
 export class Router {
   readonly #enter: readonly string[];
   readonly #client: RouterClient;
-  readonly #beyond: Actor;
+  readonly #processes: { readonly daemon: ChildProcess; readonly beyond: Actor };
   #versions = 0;
 
-  private constructor(enter: readonly string[], client: RouterClient, beyond: Actor) {
+  private constructor(
+    enter: readonly string[],
+    client: RouterClient,
+    processes: { readonly daemon: ChildProcess; readonly beyond: Actor },
+  ) {
     this.#enter = enter;
     this.#client = client;
-    this.#beyond = beyond;
+    this.#processes = processes;
   }
 
   /** `directory`: of the test, for the router's files. Undefined where the kernel cannot carry the data path. */
@@ -60,7 +65,7 @@ export class Router {
     const pid = await beyond.call<number>("pid");
     inside(
       enter,
-      `mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
+      `[ "$(stat -f -c %T /sys/fs/bpf)" = bpf_fs ] || mount -t bpf bpf /sys/fs/bpf
        ip link set lo up
        ip link add uplink type veth peer name beyond netns ${pid}
        ip address add ${identity.link.address}/24 dev uplink
@@ -73,10 +78,11 @@ export class Router {
     const facts = { uplink: "uplink", serviceAddress: identity.link.address, dataPath: "kernel", socket };
     writeFileSync(config, JSON.stringify(facts));
     const [file, ...words] = [...enter, process.execPath, ROUTER, "--config", config];
-    spawn(file, words, { stdio: ["ignore", "ignore", "inherit"] }).unref();
+    const daemon = spawn(file, words, { stdio: ["ignore", "ignore", "inherit"] });
+    daemon.unref();
     const client = new RouterClient(socket, { patienceMs: START_TIMEOUT_MS });
     await client.status();
-    return new Router(enter, client, beyond);
+    return new Router(enter, client, { daemon, beyond });
   }
 
   /** An identity with a link of its own. */
@@ -120,8 +126,11 @@ export class Router {
     return { sent, received };
   }
 
+  /** Links and programs go with their network namespace. */
   async stop(): Promise<void> {
-    await this.#beyond.kill();
+    const { daemon, beyond } = this.#processes;
+    daemon.kill();
+    await beyond.kill();
   }
 
   #attach(

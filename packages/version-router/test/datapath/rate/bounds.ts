@@ -12,12 +12,17 @@ import type { DataPath } from "../../../datapath/datapath.ts";
 
 const TALKER = new URL("talker.ts", import.meta.url).pathname;
 const PORT = 9000;
-const MBIT_PER_S = 8;
+const MBIT_PER_S = 4;
 const BYTES_PER_MS = MBIT_PER_S * 125;
 /** What may pass at once, however long nothing has: 256 KiB, and the relay's second and part for SSH. */
 const BURST_BYTES = { kernel: 256 * 1024, relay: 320 * 1024 + 1000 * BYTES_PER_MS } as const;
-/** How long everybody talks. */
+/** How long everybody talks, and how often at most: a busy machine may give somebody no turn in that time. */
 const MS = 500;
+const TURNS = 10;
+/** Half of what may pass at once. */
+const SOME_BYTES = 128 * 1024;
+/** Longer than any case. */
+const FLOOD_MS = 60_000;
 
 interface Scene {
   readonly node: LabNode;
@@ -62,75 +67,99 @@ async function measure(at: Actor, talk: () => Promise<unknown>): Promise<{ bytes
   return { bytes, ms: performance.now() - startedMs };
 }
 
+class Bounds {
+  readonly #burstBytes: number;
+
+  constructor(kind: DataPath["kind"]) {
+    this.#burstBytes = BURST_BYTES[kind];
+  }
+
+  /** Each turn keeps within the rate, and something is heard. */
+  async hold(t: Test, who: string, at: Actor, talk: () => Promise<unknown>): Promise<void> {
+    let heard = 0;
+    for (let turn = 0; turn < TURNS && heard < SOME_BYTES; turn += 1) {
+      const { bytes, ms } = await measure(at, talk);
+      const allowed = this.#allowed(ms);
+      t.ok(bytes <= allowed, `${who}: ${bytes} bytes in ${ms.toFixed(0)} ms, allowed ${allowed.toFixed(0)}`);
+      heard += bytes;
+    }
+    t.ok(heard >= SOME_BYTES, `${who}: something passed`);
+  }
+
+  /** Some turn exceeds what the rate would allow. */
+  async exceed(t: Test, who: string, at: Actor, talk: () => Promise<unknown>): Promise<void> {
+    for (let turn = 0; turn < TURNS; turn += 1) {
+      const { bytes, ms } = await measure(at, talk);
+      if (bytes <= this.#allowed(ms)) continue;
+      t.pass(`${who}: ${bytes} bytes in ${ms.toFixed(0)} ms`);
+      return;
+    }
+    t.fail(`${who}: no faster than the rate`);
+  }
+
+  #allowed(ms: number): number {
+    return this.#burstBytes + ms * BYTES_PER_MS;
+  }
+}
+
+/** Until it is so; throws when it does not become so. */
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  for (const endMs = performance.now() + FLOOD_MS / 2; !(await isSo()); await sleep(50))
+    if (performance.now() > endMs) throw new Error("it does not become so");
+}
+
 /** In a lab of one node, whose slots 0 and 1 they take. */
 export async function boundCases(t: Test, lab: Lab, kind: DataPath["kind"]): Promise<void> {
   const { node, guests, neighbour, client, limit } = await setUp(lab);
   const [guest, other] = guests;
-  const allowed = (ms: number): number => BURST_BYTES[kind] + ms * BYTES_PER_MS;
-  const isBounded = (t: Test, who: string, { bytes, ms }: { bytes: number; ms: number }): void => {
-    t.ok(
-      bytes <= allowed(ms),
-      `${who}: ${bytes} bytes in ${ms.toFixed(0)} ms, allowed ${allowed(ms).toFixed(0)}`,
-    );
-    // Half of what may pass at once, which takes no time.
-    t.ok(bytes >= 128 * 1024, `${who}: it did pass`);
-  };
+  const bounds = new Bounds(kind);
+  const send = (): Promise<unknown> => guest.call("sendTcp", CLIENT, PORT, MS);
+  const receive = (): Promise<unknown> => client.call("sendTcp", node.address, PORT, MS);
   await limit(MBIT_PER_S);
 
   t.test("streams of a server and of a client, in and out, also after the daemon was killed", async (t) => {
     await node.start();
-    const [sent, received] = await Promise.all([
-      measure(client, () =>
-        Promise.all([
-          guest.call("sendTcp", CLIENT, PORT, MS),
-          client.call("takeTcp", node.address, PORT + 1, MS),
-        ]),
-      ),
-      measure(guest, () => client.call("sendTcp", node.address, PORT, MS)),
+    const serve = (): Promise<unknown> => client.call("takeTcp", node.address, PORT + 1, MS);
+    await Promise.all([
+      bounds.hold(t, "sent", client, () => Promise.all([send(), serve()])),
+      bounds.hold(t, "received", guest, receive),
     ]);
-    isBounded(t, "sent", sent);
-    isBounded(t, "received", received);
   });
 
   t.test("datagrams, in and out; a neighbour without a rate has none", async (t) => {
-    const [out, into] = await Promise.all([
-      measure(client, () => Promise.all(guests.map((each) => each.call("flood", CLIENT, PORT, MS)))),
-      measure(guest, () => client.call("flood", node.address, PORT, MS)),
+    const both = (): Promise<unknown> =>
+      Promise.all(guests.map((each) => each.call("flood", CLIENT, PORT, MS)));
+    await Promise.all([
+      bounds.hold(t, "sent", client, both),
+      bounds.hold(t, "received", guest, () => client.call("flood", node.address, PORT, MS)),
     ]);
-    isBounded(t, "sent", out);
-    isBounded(t, "received", into);
-    const free = await measure(client, () => neighbour.call("sendTcp", CLIENT, PORT, MS));
-    t.ok(free.bytes > allowed(free.ms), `the neighbour: ${free.bytes} bytes in ${free.ms.toFixed(0)} ms`);
+    await bounds.exceed(t, "the neighbour sent", client, () => neighbour.call("sendTcp", CLIENT, PORT, MS));
   });
 
   t.test("the agent gets in while the domain sends and receives all it can", async (t) => {
-    const dropped = async (): Promise<number> => node.counter("rate_exceeded", 1);
-    const floods = [
-      guest.call("flood", CLIENT, PORT, 20_000),
-      other.call("flood", CLIENT, PORT, 20_000),
-      client.call("flood", node.address, PORT, 20_000),
-    ];
-    await sleep(300);
+    const dropped = (): Promise<number> => node.counter("rate_exceeded", 1);
     const before = await dropped();
-    t.ok(before > 0, `${before} frames were dropped`);
+    const floods = [
+      guest.call("flood", CLIENT, PORT, FLOOD_MS),
+      other.call("flood", CLIENT, PORT, FLOOD_MS),
+      client.call("flood", node.address, PORT, FLOOD_MS),
+    ];
+    await until(async () => (await dropped()) > before);
     for (let turn = 0; turn < 5; turn += 1) {
       const { id, greeting } = await node.host.connect("169.254.128.1", 22);
       t.match(greeting, /^sshd 169\.254\.1\.1:/);
       t.equal(await node.host.echo(id, "still"), "still");
     }
-    t.ok((await dropped()) > before, "all the while");
+    const meanwhile = await dropped();
+    await until(async () => (await dropped()) > meanwhile);
+    t.pass("it did all the while");
     await Promise.all([guest, other, client].map((each) => each.call("stop")));
     await Promise.all(floods);
-    t.equal(await node.counter("rate_exceeded", 2), 0, "none of the neighbour's");
+    t.equal(await node.counter("rate_exceeded", 2), 0, "nothing of the neighbour's was dropped");
   });
 
   t.test("without its rate it is as free as its neighbour", async (t) => {
     await limit();
-    const [free, into] = await Promise.all([
-      measure(client, () => guest.call("sendTcp", CLIENT, PORT, MS)),
-      measure(guest, () => client.call("sendTcp", node.address, PORT, MS)),
-    ]);
-    t.ok(free.bytes > allowed(free.ms), `sent ${free.bytes} bytes in ${free.ms.toFixed(0)} ms`);
-    t.ok(into.bytes > allowed(into.ms), `received ${into.bytes} bytes in ${into.ms.toFixed(0)} ms`);
+    await Promise.all([bounds.exceed(t, "sent", client, send), bounds.exceed(t, "received", guest, receive)]);
   });
 }
