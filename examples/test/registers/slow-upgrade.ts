@@ -136,7 +136,7 @@ async function upgrade(fleet: Fleet, tarball: (version: number) => string, direc
 async function lastWords(): Promise<string> {
   const words = [];
   for (let node = 1; node <= nodes; node += 1) {
-    const command = ["sh", "-c", "cd /var/log/version-manager && tail -n 15 agent.log *.console.log"];
+    const command = ["sh", "-c", "cd /var/log/version-manager && tail -n 30 agent.log; tail -n 10 *.console.log"];
     const said = await exec({ name, node, command, timeoutMs: 60_000 }).catch((error: unknown) => ({
       stdout: String(error),
     }));
@@ -164,6 +164,7 @@ try {
   const tarball = (version: number): string => releases.tarball("http", version);
   const report = await upgrade(await Fleet.open(name), tarball, directory);
   const { upgraded, requests, failed } = report;
+  if (failed > 0) say(await lastWords());
   for (const [node, story] of Object.entries(report.story)) say(`${node}: ${JSON.stringify(story)}`);
   say(
     `upgraded ${upgraded}/${nodes} nodes to 2; ${requests} client requests, ${failed} failed; ${report.seconds} s`,
