@@ -8,7 +8,7 @@ import { listGroups, processesOf, removeGroup } from "./cgroups.ts";
 import { run, runAny } from "./command.ts";
 import { TestbedError } from "./errors.ts";
 import { checkName, prefixOf, STATE_ROOT } from "./layout.ts";
-import { destroyGuests } from "./node/xen.ts";
+import { destroyGuests, removeConsoles } from "./node/xen.ts";
 import { killAll, processesInNetns } from "./processes.ts";
 import { isBeingMade, readState, removeState } from "./state.ts";
 
@@ -58,6 +58,7 @@ async function removeWhatIsThere(name: string, prefix: string): Promise<void> {
   });
   for (const netns of namespaces) await removeNetns(netns);
   for (const group of groups) await removeGroup(group);
+  removeConsoles(`${STATE_ROOT}/${name}`);
   await unmountBelow(`${STATE_ROOT}/${name}`);
   removeState(name);
 }

@@ -3,7 +3,17 @@
  * namespace, the node's view of /proc lacks what Xen's first domain has there, and guests outlive the node's processes.
  */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { runAny } from "../command.ts";
 
@@ -64,5 +74,16 @@ export async function destroyGuests(interfaceNames: readonly string[]): Promise<
   for (const guest of guests) {
     await runAny(["xenstore-rm", `/local/domain/${guest}/image/device-model-pid`]);
     await runAny(["xl", "destroy", `${guest}`]);
+  }
+}
+
+/** Where the product leads the guests' consoles to its own logs. */
+const CONSOLES = "/var/log/xen/console";
+
+/** Removes the ways of consoles to logs below `directory`, a testbed's; `consoles` is another place of them. */
+export function removeConsoles(directory: string, consoles = CONSOLES): void {
+  for (const name of existsSync(consoles) ? readdirSync(consoles) : []) {
+    const path = join(consoles, name);
+    if (lstatSync(path).isSymbolicLink() && readlinkSync(path).startsWith(`${directory}/`)) unlinkSync(path);
   }
 }
