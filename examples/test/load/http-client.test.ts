@@ -5,7 +5,11 @@ import { HttpClient } from "../../load/http-client.ts";
 const REPLY = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /** A server that does what the test says with each request of each connection; both are numbered from 1. */
-async function serve(t: Test, onRequest: (socket: Socket, connection: number, request: number) => void) {
+async function serve(
+  t: Test,
+  onRequest: (socket: Socket, connection: number, request: number) => void,
+  timeoutMs = 60_000,
+) {
   let connections = 0;
   const sockets = new Set<Socket>();
   const server: Server = createServer((socket) => {
@@ -16,7 +20,7 @@ async function serve(t: Test, onRequest: (socket: Socket, connection: number, re
     socket.on("data", () => onRequest(socket, connection, ++requests));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const client = new HttpClient({ timeoutMs: 500, requestsPerConnection: 3 });
+  const client = new HttpClient({ timeoutMs, requestsPerConnection: 3 });
   t.teardown(() => {
     client.close();
     for (const socket of sockets) socket.destroy();
@@ -78,12 +82,12 @@ t.test("the first bytes of an answer forbid the retry", async (t) => {
 });
 
 t.test("silence ends at the deadline", async (t) => {
-  const { get } = await serve(t, () => undefined);
+  const { get } = await serve(t, () => undefined, 100);
   t.match(await get(), { kind: "failure", reason: "timeout", retried: false });
 });
 
 t.test("a port that nobody listens on is a failure to connect", async (t) => {
-  const client = new HttpClient({ timeoutMs: 500, requestsPerConnection: 3 });
+  const client = new HttpClient({ timeoutMs: 60_000, requestsPerConnection: 3 });
   t.match(await client.request("http://127.0.0.1:1", "GET", "/"), {
     kind: "failure",
     reason: "connect",

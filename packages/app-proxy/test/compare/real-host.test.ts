@@ -144,8 +144,10 @@ async function reportOf(control: string, pairs: number): Promise<ComparisonRepor
   }
 }
 
+/** A busy machine may keep a version waiting for longer than copies are waited for; that would be a difference. */
+const shadow = "shadow: { timeoutMs: 60_000 }";
 const MODULES = {
-  shadow: "export default (toolkit) => toolkit.createHttpProxy({ shadow: {}, compare: {} });\n",
+  shadow: `export default (toolkit) => toolkit.createHttpProxy({ ${shadow}, compare: {} });\n`,
   "asked at once": 'export default (toolkit) => toolkit.createHttpProxy({ reads: "first", compare: {} });\n',
 };
 

@@ -16,7 +16,9 @@ import { ask, freePort, makeStage, withoutInstrumentation } from "../proxy/stage
 
 withoutInstrumentation();
 
-const MODULE = "export default (toolkit) => toolkit.createHttpProxy({ shadow: {}, compare: {} });\n";
+/** Copies are waited for as long as a busy machine may need. */
+const MODULE =
+  "export default (toolkit) => toolkit.createHttpProxy({ shadow: { timeoutMs: 60_000 }, compare: {} });\n";
 
 type Tap = Pick<typeof t, "teardown">;
 

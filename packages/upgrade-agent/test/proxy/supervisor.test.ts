@@ -237,9 +237,10 @@ t.test("wrong uses have codes and leave nothing", async (t) => {
   const wrong = stage.writeModule("wrong.js", "export default 5;\n");
   await t.rejects(ensure(proxies, [1], wrong), { code: "E_PROXY" });
   await t.rejects(ensure(proxies, [1], join(stage.runDirectory, "none.js")), { code: "E_PROXY" });
-  const udp = { service: "kv", address: ADDRESS, listen: ["udp/5"], versions: [] } as const;
+  const udpPort = `udp/${await freePort()}`;
+  const udp = { service: "kv", address: ADDRESS, listen: [udpPort], versions: [] } as const;
   const unfit = proxies.ensure({ ...udp, modulePath: stage.modulePath });
-  await t.rejects(unfit, { code: "E_PROXY", message: /cannot serve udp\/5/ });
+  await t.rejects(unfit, { code: "E_PROXY", message: `cannot serve ${udpPort}` });
   t.equal(proxies.has("kv"), false);
   t.same(readdirSync(stage.runDirectory), []);
   await t.rejects(ask(false, port, "GET", "/"), { code: "ECONNREFUSED" });
