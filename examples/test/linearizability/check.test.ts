@@ -87,6 +87,8 @@ t.test("a fault is told with its key and its place", async (t) => {
   t.match(check(simulate(small), { situationsMax: 10 }), { verdict: "undecided", faults: [{ key: "k0" }] });
 });
 
+const FULL = process.env["FULL"] === "1";
+
 const simulations = fc.record({
   seed: fc.integer(),
   operations: fc.integer({ min: 1, max: 300 }),
@@ -99,7 +101,7 @@ const simulations = fc.record({
 t.test("what registers did is accepted", async (t) => {
   fc.assert(
     fc.property(simulations, (options) => check(simulate(options)).verdict === good),
-    { numRuns: 100 },
+    { numRuns: FULL ? 100 : 40 },
   );
   t.pass();
 });
@@ -156,10 +158,9 @@ t.test("any small history gets the verdict that trying all orders gives", async 
 });
 
 /** Nothing is slower than to be sure that no order explains a history. */
-const PLANTED =
-  process.env["FULL"] === "1"
-    ? { runs: 25, operations: { min: 150, max: 300 } }
-    : { runs: 10, operations: { min: 60, max: 120 } };
+const PLANTED = FULL
+  ? { runs: 25, operations: { min: 150, max: 300 } }
+  : { runs: 10, operations: { min: 60, max: 120 } };
 
 /** Answered operations of a history in which nothing overlaps nothing: each fault planted there is one. */
 const strict = fc.record({
