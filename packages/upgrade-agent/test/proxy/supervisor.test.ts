@@ -237,7 +237,7 @@ t.test("wrong uses have codes and leave nothing", async (t) => {
   const wrong = stage.writeModule("wrong.js", "export default 5;\n");
   await t.rejects(ensure(proxies, [1], wrong), { code: "E_PROXY" });
   await t.rejects(ensure(proxies, [1], join(stage.runDirectory, "none.js")), { code: "E_PROXY" });
-  const udpPort = `udp/${await freePort()}`;
+  const udpPort = `udp/${await freePort()}` as const;
   const udp = { service: "kv", address: ADDRESS, listen: [udpPort], versions: [] } as const;
   const unfit = proxies.ensure({ ...udp, modulePath: stage.modulePath });
   await t.rejects(unfit, { code: "E_PROXY", message: `cannot serve ${udpPort}` });
