@@ -67,7 +67,9 @@ function tellOfFailures(clients: Clients): () => void {
     for (const [node, { failed, lost, misordered, faults }] of Object.entries(clients.figures)) {
       const bad = failed + lost + misordered;
       if (bad > (told.get(node) ?? 0))
-        say(`${node}: ${lost} requests lost, ${failed} failed, ${misordered} misordered ${faults.join("; ")}`);
+        say(
+          `${node}: ${lost} requests lost, ${failed} failed, ${misordered} misordered ${faults.join("; ")}`,
+        );
       told.set(node, bad);
     }
   }, 1_000);
@@ -136,7 +138,11 @@ async function upgrade(fleet: Fleet, tarball: (version: number) => string, direc
 async function lastWords(): Promise<string> {
   const words = [];
   for (let node = 1; node <= nodes; node += 1) {
-    const command = ["sh", "-c", "cd /var/log/version-manager && tail -n 30 agent.log; tail -n 10 *.console.log"];
+    const command = [
+      "sh",
+      "-c",
+      "cd /var/log/version-manager && tail -n 30 agent.log; tail -n 10 *.console.log",
+    ];
     const said = await exec({ name, node, command, timeoutMs: 60_000 }).catch((error: unknown) => ({
       stdout: String(error),
     }));
