@@ -1,6 +1,6 @@
 /** Guests of the compliance suite that do something, on a real Xen: the base's kernel, its initramfs, and the work. */
 import { execFileSync } from "node:child_process";
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Working } from "../../domain/guests/cases.ts";
 import { BASE_MARK, workingDisk, workingInitramfs, workWords } from "../../domain/guests/guests.ts";
@@ -17,6 +17,8 @@ export function workingXenGuests(home: string, linux: Linux): Working {
     const number = made++;
     const [interfaceName, guestInterfaceName] = [`vmdomx${number}`, `vmdomy${number}`];
     const mac = `52:54:00:00:02:${number.toString(16).padStart(2, "0")}`;
+    // Of the suite's other run in this machine.
+    if (existsSync(`/sys/class/net/${interfaceName}`)) execFileSync("ip", ["link", "delete", interfaceName]);
     execFileSync("ip", ["link", "add", interfaceName, "type", "veth", "peer", "name", guestInterfaceName]);
     const path = await workingDisk(home, name, diskMiB);
     const kernelWords = workWords(work);
