@@ -1,5 +1,6 @@
 /**
- * The tiny guests that a probe boots. Each writes `HELLO` to its console and then idles. A machine is one of two: with
+ * The tiny guests that a probe boots. Each writes `HELLO` to its console and then idles; one of Xen, whose console takes
+ * more than a few bytes of code, switches itself off instead (`xen-guest.ts`). A machine is one of two: with
  * a kernel at hand, that kernel with a static busybox, which proves that user space runs; without one, a few bytes of
  * our own in the kernel's place.
  */
@@ -26,7 +27,8 @@ while :; do busybox sleep 60; done
 /** A guest with its files in `directory`; `xml` is for a domain of that name and type. */
 export interface Guest {
   readonly xml: string;
-  readonly consoleLog: string;
+  /** Where it says hello; undefined when it switches itself off instead. */
+  readonly consoleLog?: string;
 }
 
 export interface GuestOptions {

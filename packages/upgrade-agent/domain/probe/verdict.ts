@@ -2,11 +2,12 @@
 import { readFile } from "node:fs/promises";
 import { AgentError } from "../../errors.ts";
 import type { HypervisorKind } from "../hypervisor.ts";
-import { Connection } from "../libvirt/connection.ts";
 import { FLAVOURS } from "../libvirt/flavours.ts";
 import { isLost } from "../libvirt/rpc/error.ts";
 import { bootOnce } from "./boot.ts";
 import { containerGuest, machineGuest } from "./guest.ts";
+import type { GuestOptions } from "./guest.ts";
+import { xenGuest } from "./xen-guest.ts";
 
 export interface Verdict {
   readonly kind: HypervisorKind;
@@ -71,24 +72,20 @@ async function foreseen(kind: HypervisorKind): Promise<string | undefined> {
 /** What was seen working. Throws what was not. */
 async function prove(kind: HypervisorKind, options: ProbeOptions): Promise<string> {
   const { socket, kernel } = options;
-  if (kind === "xen") {
-    const connection = await Connection.open({ socket, uri: FLAVOURS.xen.uri });
-    await connection.close();
-    return "this is Xen's controlling domain, and libvirt speaks to it";
-  }
-  const makeGuest: Parameters<typeof bootOnce>[0]["makeGuest"] = (guest) =>
-    kind === "lxc"
-      ? containerGuest(guest)
-      : machineGuest(kind, kernel === undefined ? guest : { ...guest, kernel });
+  const machine = (type: "kvm" | "qemu") => (guest: GuestOptions) =>
+    machineGuest(type, kernel === undefined ? guest : { ...guest, kernel });
+  const guests = { kvm: machine("kvm"), qemu: machine("qemu"), xen: xenGuest, lxc: containerGuest };
   const elapsedMs = await bootOnce({
     socket,
     uri: FLAVOURS[kind].uri,
-    makeGuest,
+    makeGuest: guests[kind],
     scratchDirectory: options.cacheDirectory,
     timeoutMs: options.bootTimeoutMs ?? BOOT_TIMEOUT_MS,
   });
+  const after = `after ${(elapsedMs / 1000).toFixed(1)} s`;
+  if (kind === "xen") return `a tiny guest ran and switched itself off ${after}`;
   const guest = kind === "lxc" ? "container" : kernel === undefined ? "kernel of our own" : "Linux guest";
-  return `a tiny ${guest} said hello after ${(elapsedMs / 1000).toFixed(1)} s`;
+  return `a tiny ${guest} said hello ${after}`;
 }
 
 export function noHypervisor(verdicts: readonly Verdict[]): AgentError {

@@ -4,6 +4,7 @@ import t from "tap";
 import { openHypervisor, probeHypervisor } from "../../domain/index.ts";
 import { recallProbe } from "../../domain/probe.ts";
 import { HELLO, tinyKernel } from "../../domain/probe/guest.ts";
+import { tinyXenKernel } from "../../domain/probe/xen-guest.ts";
 import { FakeLibvirtd } from "./libvirt/server.ts";
 
 t.test("the tiny kernel is a multiboot image that says hello", async (t) => {
@@ -15,6 +16,38 @@ t.test("the tiny kernel is a multiboot image that says hello", async (t) => {
   const text = image.readUInt32LE(entry - load + 7) - load;
   t.equal(image.subarray(text, image.indexOf(0, text)).toString(), `${HELLO}\r\n`);
 });
+
+t.test(
+  "the tiny kernel for Xen is an executable whose notes lead to code that asks for its end",
+  async (t) => {
+    const image = tinyXenKernel();
+    t.equal(image.toString("latin1", 0, 4), "\x7fELF");
+    const [entry, count] = [image.readBigUInt64LE(24), image.readUInt16LE(56)];
+    const segments = Array.from({ length: count }, (_, index) => {
+      const at = Number(image.readBigUInt64LE(32)) + index * image.readUInt16LE(54);
+      const [offset, address, , bytes] = [8, 16, 24, 32].map((field) => image.readBigUInt64LE(at + field));
+      return { type: image.readUInt32LE(at), offset: Number(offset), address, bytes: Number(bytes) };
+    });
+    const load = segments.find(({ type }) => type === 1);
+    t.match(load, { offset: 0, bytes: image.length }, "all of it is loaded");
+    const code = image.subarray(Number(entry - (load?.address ?? 0n)));
+    t.equal(code.readUInt8(0), 0xb8, "mov eax");
+    t.same([code.readUInt32LE(1), code.readUInt32LE(6)], [29, 2], "sched_op, SCHEDOP_shutdown");
+    t.equal(code.readUInt32LE(17 + code.readInt32LE(13)), 0, "SHUTDOWN_poweroff");
+
+    const noted = segments.find(({ type }) => type === 4);
+    const notes = new Map<number, Buffer>();
+    for (let at = noted?.offset ?? 0; at < (noted?.offset ?? 0) + (noted?.bytes ?? 0);) {
+      const [nameBytes = 0, bytes = 0, type = 0] = [0, 4, 8].map((field) => image.readUInt32LE(at + field));
+      t.equal(image.toString("latin1", at + 12, at + 12 + nameBytes), "Xen\0");
+      notes.set(type, image.subarray(at + 16, at + 16 + bytes));
+      at += 16 + bytes + (-bytes & 3);
+    }
+    t.equal(notes.get(1)?.readBigUInt64LE(), entry);
+    t.equal(notes.get(5)?.toString(), "xen-3.0\0");
+    t.equal(notes.get(8)?.toString(), "generic\0");
+  },
+);
 
 t.test("without libvirt the probe says that, and nothing about hypervisors", async (t) => {
   const socket = join(t.testdir(), "missing");

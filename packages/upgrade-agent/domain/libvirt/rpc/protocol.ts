@@ -209,11 +209,13 @@ export interface LifecycleMessage {
   readonly domain: DomainRef;
   /** `virDomainEventType` */
   readonly event: number;
+  /** What led to it; which enumeration it is of depends on `event`. */
+  readonly detail: number;
 }
 
 export function readLifecycle(reader: XdrReader): LifecycleMessage {
   reader.int();
-  return { domain: readDomain(reader), event: reader.int() };
+  return { domain: readDomain(reader), event: reader.int(), detail: reader.int() };
 }
 
 /** `remote_error`, as far as anyone wants to know. */

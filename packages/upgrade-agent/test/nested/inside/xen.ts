@@ -4,7 +4,7 @@
  * processor holds apart.
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,7 +12,11 @@ import t from "tap";
 import type { Test } from "tap";
 import { LIBVIRT_SOCKET } from "@version-manager/testbed/libvirt";
 import { openHypervisor, probeHypervisor } from "../../../domain/index.ts";
+import { FLAVOURS } from "../../../domain/libvirt/flavours.ts";
+import { bootOnce } from "../../../domain/probe/boot.ts";
 import { HELLO } from "../../../domain/probe/guest.ts";
+import type { Guest, GuestOptions } from "../../../domain/probe/guest.ts";
+import { xenGuest as tinyGuest } from "../../../domain/probe/xen-guest.ts";
 import { basePaths } from "../../../image/bases.ts";
 import type { Hypervisor } from "../../../domain/hypervisor.ts";
 import { compliance } from "../../domain/compliance.ts";
@@ -56,9 +60,28 @@ async function saysHello(t: Test, hypervisor: Hypervisor, name: string): Promise
   await hypervisor.destroy(name);
 }
 
+/** The tiny guest with an instruction that there is not in the place of its first. */
+async function crashingGuest(options: GuestOptions): Promise<Guest> {
+  const guest = await tinyGuest(options);
+  const kernel = join(options.directory, "kernel");
+  const image = readFileSync(kernel);
+  const entry = Number(image.readBigUInt64LE(24) & 0xf_ffffn);
+  image.write("0f0b", entry, "hex");
+  writeFileSync(kernel, image);
+  return guest;
+}
+
+t.test("the probe trusts no Xen whose guest crashes", async (t) => {
+  const scratchDirectory = join(home, "crash");
+  const options = { socket, uri: FLAVOURS.xen.uri, scratchDirectory, timeoutMs: 60_000 };
+  await t.rejects(bootOnce({ ...options, makeGuest: crashingGuest }), /the tiny guest crashed/);
+  await nothingIsLeft(t);
+});
+
 t.test("the probe", async (t) => {
   const chosen = await probeHypervisor({ socket, cacheDirectory: join(home, "probe"), prefer: "xen" });
   t.match(chosen, { kind: "xen", verdicts: [{ kind: "xen", works: true }] });
+  t.match(chosen.reason, /^a tiny guest ran and switched itself off after/);
   t.comment(chosen.reason);
 });
 

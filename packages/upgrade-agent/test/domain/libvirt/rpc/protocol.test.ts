@@ -135,5 +135,5 @@ void t.test("an error keeps libvirt's code, domain and words", async (t) => {
 void t.test("a lifecycle event names the domain and what happened", async (t) => {
   t.equal(LIFECYCLE_MESSAGE, 318);
   const writer = new XdrWriter().int(0).string("test").fixedOpaque(TEST.uuid).int(1).int(5).int(1);
-  t.same(readLifecycle(new XdrReader(writer.bytes())), { domain: TEST, event: 5 });
+  t.same(readLifecycle(new XdrReader(writer.bytes())), { domain: TEST, event: 5, detail: 1 });
 });
