@@ -38,7 +38,7 @@ const CONSOLE_DIRECTORY = "/var/log/xen/console";
  * xenconsoled alone reads the console, and appends it to a file of this name: a link that leads to the domain's log.
  * A file of an earlier domain of that name, which somebody else made, stays what it is.
  */
-async function leadConsole(spec: DomainSpec): Promise<void> {
+export async function leadXenConsole(spec: Pick<DomainSpec, "name" | "consoleLog">): Promise<void> {
   const link = consoleLinkOf(spec.name);
   await mkdir(CONSOLE_DIRECTORY, { recursive: true, mode: 0o755 });
   await removeLink(link);
@@ -47,6 +47,11 @@ async function leadConsole(spec: DomainSpec): Promise<void> {
   });
   const mend = "nothing follows unless xenconsoled keeps logs: XENCONSOLED_TRACE=guest in /etc/default/xen";
   await appendFile(spec.consoleLog, `version-manager: the console of ${spec.name}; ${mend}\n`);
+}
+
+/** Takes away what `leadXenConsole` made. */
+export async function forgetXenConsole(name: string): Promise<void> {
+  await removeLink(consoleLinkOf(name));
 }
 
 function consoleLinkOf(name: string): string {
@@ -84,7 +89,7 @@ export const xenHost = {
     await ip("link", "set", "dev", guestInterfaceName, "address", PORT_MAC);
     await ip("link", "set", "dev", guestInterfaceName, "master", bridge, "up");
     await ip("link", "set", "dev", bridge, "up");
-    await leadConsole(spec);
+    await leadXenConsole(spec);
   },
 
   /** `xml` is the domain's, as libvirt gave it before the domain was undefined. */
@@ -92,6 +97,6 @@ export const xenHost = {
     const bridge = xenBridgeOf(xml);
     if (bridge !== undefined && (await exists(bridge))) await ip("link", "delete", "dev", bridge);
     const name = xenNameOf(xml);
-    if (name !== undefined) await removeLink(consoleLinkOf(name));
+    if (name !== undefined) await forgetXenConsole(name);
   },
 };

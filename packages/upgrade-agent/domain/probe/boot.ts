@@ -28,7 +28,11 @@ export async function bootOnce(options: BootOptions): Promise<number> {
   try {
     await chmod(directory, 0o711);
     const guest = await options.makeGuest({ directory, name: basename(directory).toLowerCase() });
-    return await run(options, guest);
+    try {
+      return await run(options, guest);
+    } finally {
+      await guest.release?.();
+    }
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

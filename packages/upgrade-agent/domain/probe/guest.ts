@@ -29,6 +29,8 @@ export interface Guest {
   readonly xml: string;
   /** Where it says hello; undefined when it switches itself off instead. */
   readonly consoleLog?: string;
+  /** Takes away what it has outside of its directory. */
+  readonly release?: () => Promise<void>;
 }
 
 export interface GuestOptions {

@@ -4,6 +4,7 @@
  */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { forgetXenConsole, leadXenConsole } from "../libvirt/xen-host.ts";
 import { element, render } from "../xml/element.ts";
 import type { Guest, GuestOptions } from "./guest.ts";
 
@@ -78,6 +79,9 @@ export function tinyXenKernel(): Buffer {
 export async function xenGuest({ directory, name }: GuestOptions): Promise<Guest> {
   const kernel = join(directory, "kernel");
   await writeFile(kernel, tinyXenKernel(), { mode: 0o644 });
+  // It says nothing, but xenconsoled makes a file for it all the same.
+  const consoleLog = join(directory, "console.log");
+  await leadXenConsole({ name, consoleLog });
   const os = element(
     "os",
     {},
@@ -87,5 +91,6 @@ export async function xenGuest({ directory, name }: GuestOptions): Promise<Guest
   const memory = element("memory", { unit: "MiB" }, "32");
   const ends = ["on_poweroff", "on_reboot", "on_crash"].map((when) => element(when, {}, "destroy"));
   const body = [element("name", {}, name), memory, element("vcpu", {}, "1"), os, ...ends];
-  return { xml: render(element("domain", { type: "xen" }, ...body, element("devices", {}))) };
+  const xml = render(element("domain", { type: "xen" }, ...body, element("devices", {})));
+  return { xml, release: () => forgetXenConsole(name) };
 }
