@@ -17,7 +17,7 @@ t.test("a live upgrade on real Xen", { skip }, async (t) => {
   const { host } = await startXenHost(t, size);
   const daemons = "node /repository/packages/upgrade-agent/test/nested/inside/xen-toolstack.ts";
   t.match(await host.run(daemons, { timeoutMs: 300_000 }), { status: 0 });
-  await upgradeInside(t, host, { kind: "xen", nodes: 1, start: /booted, not cloned/ });
+  await upgradeInside(t, host, { kind: "xen", nodes: 2, start: /booted, not cloned/ });
   const { output } = await host.run("xl list | tail -n +3; ls /var/log/xen/console", { timeoutMs: 60_000 });
   t.equal(output, "", "no guest is left, nor the way of a console");
 });
