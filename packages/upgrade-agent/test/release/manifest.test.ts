@@ -5,7 +5,7 @@ import { AgentError } from "../../errors.ts";
 import { canonicalJson } from "../../trust/index.ts";
 import { checkManifest, MANIFEST_BYTES_MAX, parseManifest } from "../../release/index.ts";
 import { manifestSource } from "./fixture.ts";
-import { codePoint } from "../../../version-router/test/code-point.ts";
+import { codePoint } from "../../../version-router/test/properties/code-point.ts";
 
 /** The faults that a value is refused with, one per line of the message. */
 function faultsOf(value: unknown): string[] {

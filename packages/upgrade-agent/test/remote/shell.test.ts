@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import * as fc from "fast-check";
 import t from "tap";
 import { quoteWord, remoteCommand } from "../../remote/shell.ts";
-import { codePoint } from "../../../version-router/test/code-point.ts";
+import { codePoint } from "../../../version-router/test/properties/code-point.ts";
 
 t.test("a quoted word is one argument, unchanged", async () => {
   fc.assert(

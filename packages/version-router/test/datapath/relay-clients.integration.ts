@@ -2,7 +2,7 @@
 import t from "tap";
 import { CLIENT_SLOW, CLIENT_TCP, CLIENT_UDP, startFleet } from "./kv-fleet.ts";
 import { whyNoLab } from "./lab.ts";
-import { servedInTurn } from "./returning-client.ts";
+import { returningClientCase } from "./returning-client.ts";
 
 const skip = whyNoLab();
 if (skip === false) await run();
@@ -44,13 +44,7 @@ async function run(): Promise<void> {
     t.equal(await b.call("directConnections", 1), 0);
   });
 
-  t.test("a client that connects from a port it had before goes where new clients go", async (t) => {
-    const [first, second, third] = await servedInTurn(client, b, 20_001);
-    t.equal(first, "node2-v1 10.78.0.100:20001");
-    t.equal(second, "proxy 10.78.0.100:20001");
-    t.equal(third, first);
-    t.equal(await b.call("directConnections", 0), 0);
-  });
+  returningClientCase(t, client, b);
 
   t.test("datagrams of clients follow the path, and a busy client stays", async (t) => {
     await direct(1);

@@ -16,7 +16,7 @@ import {
   VERSION_MAX,
 } from "../../mark/index.ts";
 import { GOLDEN, GOLDEN_TAGS } from "./golden.ts";
-import { codePoint } from "../code-point.ts";
+import { codePoint } from "../properties/code-point.ts";
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 const bytesOf = (text: string): Uint8Array => Buffer.from(text, "hex");

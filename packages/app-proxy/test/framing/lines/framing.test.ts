@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import t from "tap";
 import { linesFraming, type LinesOptions } from "../../../framing/lines/index.ts";
 import { checkFraming, readAll } from "../any-split.ts";
-import { codePoint } from "../../../../version-router/test/code-point.ts";
+import { codePoint } from "../../../../version-router/test/properties/code-point.ts";
 
 const without = (delimiter: string) =>
   fc

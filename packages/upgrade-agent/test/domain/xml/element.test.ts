@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import t from "tap";
 import { element, escapeText, render } from "../../../domain/xml/element.ts";
-import { codePoint } from "../../../../version-router/test/code-point.ts";
+import { codePoint } from "../../../../version-router/test/properties/code-point.ts";
 
 /** Undoes the escapes, as an XML parser does. */
 function unescape(text: string): string {

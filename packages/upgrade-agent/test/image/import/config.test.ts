@@ -8,7 +8,7 @@ import {
   noProgram,
   userIds,
 } from "../../../image/import/config.ts";
-import { codePoint } from "../../../../version-router/test/code-point.ts";
+import { codePoint } from "../../../../version-router/test/properties/code-point.ts";
 
 const passwd = "root:x:0:0::/root:/bin/sh\nweb:x:1234:99::/:/bin/sh\nbad:x:70000:1::/:\n";
 const group = "root:x:0:\nstaff:x:50:\n";

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import t from "tap";
 import { STRING_BYTES_MAX, XdrError, XdrReader, XdrWriter } from "../../../../domain/libvirt/rpc/xdr.ts";
-import { codePoint } from "../../../../../version-router/test/code-point.ts";
+import { codePoint } from "../../../../../version-router/test/properties/code-point.ts";
 
 void t.test("values are big-endian and padded to four bytes (RFC 4506)", async (t) => {
   const writer = new XdrWriter()
